@@ -1,0 +1,17 @@
+/**
+ * What this build is. The one place a version number stands; `deno task build` replaces `BUILD`
+ * while bundling, so nothing is computed or read at start.
+ */
+export const VERSION = "0.1.0";
+
+export interface Build {
+  readonly form: "source" | "compiled" | "self-extracting";
+  readonly commit: string;
+}
+
+declare const __RUM_BUILD__: Build | undefined;
+
+/** `source` when run from a checkout. */
+export const BUILD: Build = typeof __RUM_BUILD__ === "undefined"
+  ? { form: "source", commit: "unknown" }
+  : __RUM_BUILD__;

@@ -1,0 +1,147 @@
+/**
+ * The one module that names files. Every path that rum makes or reads on the host comes from here,
+ * so that SPEC section 4 can be compared with one page. Pure: the environment is a value.
+ *
+ *   data  $XDG_DATA_HOME/rum            root without it: /var/lib/rum
+ *           .locks/<id>.lock            beside the machines, never unlinked
+ *           <id>/                       one machine
+ *   cache $XDG_CACHE_HOME/rum           root without it: /var/cache/rum
+ *           images/  bin/               base images; unpacked self-extracting builds
+ *
+ * Socket paths are limited to 107 bytes by the kernel. Those that could pass it move to
+ * $XDG_RUNTIME_DIR/rum/<id>/, else /tmp/rum-<uid>/<id>/; the caller checks owner and mode there.
+ */
+export interface HostEnv {
+  readonly uid: number;
+  readonly home: string;
+  readonly xdgDataHome?: string;
+  readonly xdgCacheHome?: string;
+  readonly xdgRuntimeDir?: string;
+}
+
+export interface RumPaths {
+  readonly data: string;
+  readonly cache: string;
+  readonly images: string;
+  /** Where an unpacked self-extracting build lives, by digest. */
+  readonly unpacked: string;
+  readonly locks: string;
+  /** Approved host-affecting keys, by hash (SPEC section 11). */
+  readonly trust: string;
+  /** Short folder for sockets of machines whose own folder is too deep. */
+  readonly shortRoot: string;
+  /** Root of the embedded hypervisor's shared capability cache. */
+  readonly embedCache: string;
+}
+
+export interface MachinePaths {
+  readonly id: string;
+  readonly folder: string;
+  readonly state: string;
+  readonly configPath: string;
+  readonly overlay: string;
+  drive(name: string): string;
+  seed(hash: string): string;
+  readonly domainXml: string;
+  readonly sshKey: string;
+  readonly sshPublicKey: string;
+  readonly knownHosts: string;
+  readonly token: string;
+  readonly pid: string;
+  readonly daemonJson: string;
+  readonly events: string;
+  readonly logs: string;
+  readonly daemonLog: string;
+  readonly consoleLog: string;
+  scriptLog(name: string): string;
+  serviceLog(name: string, index: number): string;
+  readonly screenshots: string;
+  readonly lock: string;
+  /** Folder of every socket of this machine: its own, or the short one. */
+  readonly socketFolder: string;
+  readonly socket: string;
+  /** The name bound first, then renamed to `socket`. */
+  pendingSocket(pid: number): string;
+  /** Host end of the agent's virtio-serial port. */
+  readonly agentSocket: string;
+  /** Root of the embedded hypervisor. QEMU's monitor socket below it is the longest path made. */
+  readonly embedRoot: string;
+  readonly virtiofsSocket: (tag: string) => string;
+}
+
+const SOCKET_PATH_MAX = 107;
+/** The deepest socket below an embed root: lib/qemu/domain-<n>-<20 of the name>/monitor.sock. */
+const EMBED_TAIL = "/lib/qemu/domain-1234567-rum-0123456789abcdef/monitor.sock".length;
+const LONGEST_OWN_SOCKET = "/rum.sock.4194304".length;
+
+export function rumPaths(env: HostEnv): RumPaths {
+  const root = env.uid === 0;
+  const data = env.xdgDataHome !== undefined && env.xdgDataHome.startsWith("/")
+    ? `${env.xdgDataHome}/rum`
+    : root
+    ? "/var/lib/rum"
+    : `${env.home}/.local/share/rum`;
+  const cache = env.xdgCacheHome !== undefined && env.xdgCacheHome.startsWith("/")
+    ? `${env.xdgCacheHome}/rum`
+    : root
+    ? "/var/cache/rum"
+    : `${env.home}/.cache/rum`;
+  const runtime = env.xdgRuntimeDir !== undefined && env.xdgRuntimeDir.startsWith("/") &&
+      byteLength(env.xdgRuntimeDir) <= 40
+    ? `${env.xdgRuntimeDir}/rum`
+    : `/tmp/rum-${env.uid}`;
+  return {
+    data,
+    cache,
+    images: `${cache}/images`,
+    unpacked: `${cache}/bin`,
+    locks: `${data}/.locks`,
+    trust: `${data}/.trust.json`,
+    shortRoot: runtime,
+    embedCache: `${cache}/embed`,
+  };
+}
+
+export function machinePaths(rum: RumPaths, id: string): MachinePaths {
+  const folder = `${rum.data}/${id}`;
+  const short = `${rum.shortRoot}/${id}`;
+  const socketFolder = byteLength(folder) + LONGEST_OWN_SOCKET <= SOCKET_PATH_MAX ? folder : short;
+  const embedRoot = byteLength(`${folder}/embed`) + EMBED_TAIL <= SOCKET_PATH_MAX
+    ? `${folder}/embed`
+    : `${short}/e`;
+  const logs = `${folder}/logs`;
+  return {
+    id,
+    folder,
+    state: `${folder}/state.json`,
+    configPath: `${folder}/config_path`,
+    overlay: `${folder}/overlay.qcow2`,
+    drive: (name) => `${folder}/drive-${name}.qcow2`,
+    seed: (hash) => `${folder}/seed-${hash}.iso`,
+    domainXml: `${folder}/domain.xml`,
+    sshKey: `${folder}/ssh_ed25519`,
+    sshPublicKey: `${folder}/ssh_ed25519.pub`,
+    knownHosts: `${folder}/known_hosts`,
+    token: `${folder}/token`,
+    pid: `${folder}/rum.pid`,
+    daemonJson: `${folder}/daemon.json`,
+    events: `${folder}/events.jsonl`,
+    logs,
+    daemonLog: `${logs}/daemon.log`,
+    consoleLog: `${logs}/boot.log`,
+    scriptLog: (name) => `${logs}/script-${name}.log`,
+    serviceLog: (name, index) => `${logs}/service-${name}-${index}.log`,
+    screenshots: `${folder}/screenshots`,
+    lock: `${rum.locks}/${id}.lock`,
+    socketFolder,
+    socket: `${socketFolder}/rum.sock`,
+    pendingSocket: (pid) => `${socketFolder}/rum.sock.${pid}`,
+    agentSocket: `${socketFolder}/agent.sock`,
+    embedRoot,
+    virtiofsSocket: (tag) => `${socketFolder}/fs-${tag.slice(0, 8)}.sock`,
+  };
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
