@@ -107,7 +107,7 @@ export const ERRORS = {
   machine_exists: {
     exit: "busy",
     means:
-      "A domain or folder of that name exists which this rum.toml did not make; it is not touched.",
+      "Something of that name exists which this rum.toml did not make; it is not touched.",
   },
 
   daemon_failed: {
@@ -157,7 +157,7 @@ export const ERRORS = {
   },
   foreign_machine: {
     exit: "hypervisor",
-    means: "A domain of that name or UUID exists that rum did not create; it is never touched.",
+    means: "libvirt has something of that name or UUID that rum did not create; it is never touched.",
   },
   monitor_error: {
     exit: "hypervisor",

@@ -1,0 +1,160 @@
+/**
+ * One call of rum from argv to exit code: parse, make the context, load the verb, run it, turn
+ * whatever it throws into a sentence and a code. The only place that reads the process's state.
+ */
+import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import type { HostEnv } from "../plan/paths.ts";
+import { rumPaths } from "../plan/paths.ts";
+import { createOutput, type Output, type OutputMode } from "../ui/output.ts";
+import { type OutputChoice, parseCommandLine, type Parsed } from "./parse.ts";
+import type { Context, VerbModule } from "./verb.ts";
+
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  const env = Deno.env.toObject();
+  const stdinIsTerminal = Deno.stdin.isTerminal();
+  const stdoutIsTerminal = Deno.stdout.isTerminal();
+  const asked = outputAsked(argv, env);
+  let out = outputFor(asked, env, { verbose: false, quiet: false });
+  try {
+    if (Deno.build.os !== "linux") {
+      throw new RumError("not_linux", `rum needs Linux with libvirt; this is ${Deno.build.os}`);
+    }
+    const parsed = parseCommandLine(argv, env, stdoutIsTerminal ? terminalColumns() : 100);
+    switch (parsed.kind) {
+      case "help":
+        await out.bytes(new TextEncoder().encode(parsed.text));
+        return EXIT.ok;
+      case "version":
+        return await call(await import("./version.ts"), versionCall(asked), contextOf(out));
+      case "call": {
+        out = outputFor(parsed.output, env, parsed.globals);
+        const module = await parsed.spec.load!();
+        return await call(module, parsed, contextOf(out));
+      }
+    }
+  } catch (thrown) {
+    if (isBrokenPipe(thrown)) return EXIT.ok;
+    const error = toRumError(thrown);
+    out.error(error);
+    if (error.code === "internal" && thrown instanceof Error) out.detail(thrown.stack ?? "");
+    return error.exitCode;
+  }
+
+  function contextOf(output: Output) {
+    return { out: output, env, stdinIsTerminal, stdoutIsTerminal };
+  }
+}
+
+type Call = Extract<Parsed, { kind: "call" }>;
+
+async function call(
+  module: VerbModule,
+  parsed: Pick<Call, "call" | "globals">,
+  given: Pick<Context, "out" | "env" | "stdinIsTerminal" | "stdoutIsTerminal">,
+): Promise<number> {
+  const host = hostEnv(given.env);
+  const interrupts = new AbortController();
+  const context: Context = {
+    ...given,
+    cwd: workingFolder(),
+    host,
+    paths: rumPaths(host),
+    globals: parsed.globals,
+    signal: interrupts.signal,
+    canAsk: given.out.mode === "interactive" && given.stdinIsTerminal && given.stdoutIsTerminal &&
+      !parsed.globals.noInput,
+  };
+  const onSignal = (name: string) => {
+    if (!interrupts.signal.aborted) {
+      interrupts.abort(new RumError("interrupted", `Interrupted by ${name}`));
+    } else context.onSecondInterrupt?.();
+  };
+  const onInt = () => onSignal("Ctrl+C");
+  const onTerm = () => onSignal("TERM");
+  Deno.addSignalListener("SIGINT", onInt);
+  Deno.addSignalListener("SIGTERM", onTerm);
+  try {
+    return await module.run(context, parsed.call);
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInt);
+    Deno.removeSignalListener("SIGTERM", onTerm);
+  }
+}
+
+/** The mode before parsing is done, so that a usage error already speaks JSON when asked to. */
+function outputAsked(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): OutputChoice {
+  for (const [i, word] of argv.entries()) {
+    if (word === "--") break;
+    if (word === "-ojson" || word === "--output=json" || word === "-o=json") return "json";
+    if ((word === "-o" || word === "--output") && argv[i + 1] === "json") return "json";
+  }
+  return env.RUM_OUTPUT === "json" ? "json" : "auto";
+}
+
+function versionCall(output: OutputChoice): Pick<Call, "call" | "globals"> & { output: string } {
+  return {
+    output,
+    call: { verb: ["version"], operands: [], options: {} },
+    globals: { verbose: false, quiet: false, noInput: false },
+  };
+}
+
+function outputFor(
+  choice: OutputChoice,
+  env: Readonly<Record<string, string | undefined>>,
+  { verbose, quiet }: { verbose: boolean; quiet: boolean },
+): Output {
+  const terminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const mode: OutputMode = choice === "auto" ? (terminal ? "interactive" : "plain") : choice;
+  const colour = mode !== "json" && Deno.stderr.isTerminal() && Deno.stdout.isTerminal() &&
+    (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb";
+  return createOutput({ mode, colour, verbose, quiet, stdout: Deno.stdout, stderr: Deno.stderr });
+}
+
+function hostEnv(env: Readonly<Record<string, string | undefined>>): HostEnv {
+  const uid = Deno.uid() ?? 0;
+  return {
+    uid,
+    home: env.HOME !== undefined && env.HOME.startsWith("/") ? env.HOME : homeOf(uid),
+    xdgDataHome: env.XDG_DATA_HOME,
+    xdgCacheHome: env.XDG_CACHE_HOME,
+    xdgRuntimeDir: env.XDG_RUNTIME_DIR,
+  };
+}
+
+/** The home folder when HOME is not set: from /etc/passwd, as `os.homedir()` would. */
+function homeOf(uid: number): string {
+  try {
+    for (const line of Deno.readTextFileSync("/etc/passwd").split("\n")) {
+      const fields = line.split(":");
+      if (fields[2] === String(uid) && fields[5]?.startsWith("/")) return fields[5];
+    }
+  } catch {
+    // No passwd file: a bare container.
+  }
+  return uid === 0 ? "/root" : `/tmp/rum-home-${uid}`;
+}
+
+function workingFolder(): string {
+  try {
+    return Deno.cwd();
+  } catch (cause) {
+    throw new RumError("usage", "Cannot work here: the current folder no longer exists", { cause });
+  }
+}
+
+function terminalColumns(): number {
+  try {
+    return Math.max(40, Math.min(120, Deno.consoleSize().columns));
+  } catch {
+    return 100;
+  }
+}
+
+/** `rum list | head -1` is not a failure. */
+function isBrokenPipe(thrown: unknown): boolean {
+  return thrown instanceof Deno.errors.BrokenPipe;
+}

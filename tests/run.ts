@@ -1,0 +1,160 @@
+/**
+ * `deno task test`: everything that decides whether main is good, on a bare machine, ending in one
+ * line `N passed, N failed`. What runs: packages, format, lint, types, then the suites. Suites that
+ * only compute run two at a time; those that start processes or machines run alone.
+ *
+ *   --full         FULL=1: the sizes that the issues ask for
+ *   --check-only   format, lint and types
+ *   --only SUITE   one suite: unit, contract, process, e2e (layers come with unit)
+ */
+import {
+  IMAGE_PACKAGES,
+  installPackages,
+  RUN_PACKAGES,
+  TEST_PACKAGES,
+} from "./support/host_packages.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface Suite {
+  readonly name: string;
+  readonly paths: readonly string[];
+  readonly parallel: boolean;
+}
+
+const SUITES: readonly Suite[] = [
+  { name: "unit", paths: ["tests/layers_test.ts", "tests/unit"], parallel: true },
+  { name: "contract", paths: ["tests/contract"], parallel: false },
+  { name: "process", paths: ["tests/process"], parallel: false },
+  { name: "e2e", paths: ["tests/e2e"], parallel: false },
+];
+
+const CHECKS: readonly { readonly name: string; readonly args: readonly string[] }[] = [
+  { name: "format", args: ["fmt", "--check"] },
+  { name: "lint", args: ["lint", "--quiet"] },
+  { name: "types", args: ["check", "--quiet", "main.ts", "agent", "src", "ffi", "tests"] },
+];
+
+async function main(args: readonly string[]): Promise<number> {
+  const full = args.includes("--full");
+  const checkOnly = args.includes("--check-only");
+  const only = args.includes("--only") ? args[args.indexOf("--only") + 1] : undefined;
+  const started = performance.now();
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+
+  if (!checkOnly) {
+    await installPackages([...RUN_PACKAGES, ...IMAGE_PACKAGES, ...TEST_PACKAGES], console.log);
+  }
+  if (only === undefined) {
+    for (const check of CHECKS) {
+      const ok = await step(check.name, async () => {
+        const { success } = await deno(check.args);
+        return success;
+      });
+      tally[ok ? "passed" : "failed"]++;
+    }
+  }
+  if (!checkOnly) {
+    for (const suite of SUITES) {
+      if (only !== undefined && only !== suite.name) continue;
+      const paths = await existing(suite.paths);
+      if (paths.length === 0) continue;
+      await step(suite.name, async () => {
+        const result = await runSuite(suite, paths, full);
+        tally.passed += result.passed;
+        tally.failed += result.failed;
+        tally.skipped += result.skipped;
+        return result.failed === 0;
+      });
+    }
+  }
+  console.log(`\nin ${Math.round((performance.now() - started) / 1000)} s`);
+  const skipped = tally.skipped === 0 ? "" : `, ${tally.skipped} skipped`;
+  console.log(`${tally.passed} passed, ${tally.failed} failed${skipped}`);
+  return tally.failed === 0 && tally.passed > 0 ? 0 : 1;
+}
+
+async function runSuite(suite: Suite, paths: readonly string[], full: boolean): Promise<Tally> {
+  const { success, text } = await deno([
+    "test",
+    "--allow-all",
+    "--sanitize-ops",
+    "--sanitize-resources",
+    ...(suite.parallel ? ["--parallel"] : []),
+    ...paths,
+  ], full ? { FULL: "1" } : {});
+  const counts =
+    /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored)?/
+      .exec(text.split("\n").reverse().find((line) => /\d+ passed.*\d+ failed/.test(line)) ?? "");
+  if (counts === null) return { passed: 0, failed: 1, skipped: 0 };
+  const failed = Number(counts[2]);
+  return {
+    passed: Number(counts[1]),
+    // A suite that ends badly without a failed test (a leak, an uncaught error) has failed all the same.
+    failed: failed === 0 && !success ? 1 : failed,
+    skipped: Number(counts[3] ?? 0),
+  };
+}
+
+/** Runs deno, shows its output as it comes, and keeps the end of it. */
+async function deno(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ success: boolean; text: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", ...env },
+  }).spawn();
+  const decoder = new TextDecoder();
+  let text = "";
+  const drain = async (stream: ReadableStream<Uint8Array>) => {
+    for await (const chunk of stream) {
+      await Deno.stdout.write(chunk);
+      text = (text + decoder.decode(chunk, { stream: true })).slice(-20_000);
+    }
+  };
+  await Promise.all([drain(child.stdout), drain(child.stderr)]);
+  const { success } = await child.status;
+  return { success, text };
+}
+
+async function step(name: string, work: () => Promise<boolean>): Promise<boolean> {
+  const started = performance.now();
+  console.log(`--- ${name}`);
+  const ok = await work();
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`--- ${name}: ${ok ? "ok" : "FAILED"} in ${seconds} s`);
+  return ok;
+}
+
+async function existing(paths: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of paths) {
+    if (path.endsWith(".ts") || await hasTests(ROOT + path)) found.push(path);
+  }
+  return found;
+}
+
+async function hasTests(folder: string): Promise<boolean> {
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      if (entry.isFile && entry.name.endsWith("_test.ts")) return true;
+      if (entry.isDirectory && await hasTests(`${folder}/${entry.name}`)) return true;
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return false;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
