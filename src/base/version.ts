@@ -7,11 +7,14 @@ export const VERSION = "0.1.0";
 export interface Build {
   readonly form: "source" | "compiled" | "self-extracting";
   readonly commit: string;
+  /** Digest of the agent inside; empty when run from a checkout, where it is computed. */
+  readonly agentDigest: string;
 }
 
+/** Set by the built program's entry before anything else is loaded. */
 declare const __RUM_BUILD__: Build | undefined;
 
 /** `source` when run from a checkout. */
 export const BUILD: Build = typeof __RUM_BUILD__ === "undefined"
-  ? { form: "source", commit: "unknown" }
+  ? { form: "source", commit: "unknown", agentDigest: "" }
   : __RUM_BUILD__;
