@@ -66,13 +66,14 @@ export interface MachinePaths {
   readonly agentSocket: string;
   /** Root of the embedded hypervisor. QEMU's monitor socket below it is the longest path made. */
   readonly embedRoot: string;
-  readonly virtiofsSocket: (tag: string) => string;
 }
 
 const SOCKET_PATH_MAX = 107;
 /** The deepest socket below an embed root: lib/qemu/domain-<n>-<20 of the name>/monitor.sock. */
 const EMBED_TAIL = "/lib/qemu/domain-1234567-rum-0123456789abcdef/monitor.sock".length;
 const LONGEST_OWN_SOCKET = "/rum.sock.4194304".length;
+/** A runtime folder is short enough when the embed root below it is: <dir>/rum/<id>/e + tail. */
+const RUNTIME_DIR_MAX = SOCKET_PATH_MAX - EMBED_TAIL - "/rum/01234567/e".length;
 
 export function rumPaths(env: HostEnv): RumPaths {
   const root = env.uid === 0;
@@ -87,7 +88,7 @@ export function rumPaths(env: HostEnv): RumPaths {
     ? "/var/cache/rum"
     : `${env.home}/.cache/rum`;
   const runtime = env.xdgRuntimeDir !== undefined && env.xdgRuntimeDir.startsWith("/") &&
-      byteLength(env.xdgRuntimeDir) <= 40
+      byteLength(env.xdgRuntimeDir) <= RUNTIME_DIR_MAX
     ? `${env.xdgRuntimeDir}/rum`
     : `/tmp/rum-${env.uid}`;
   return {
@@ -138,7 +139,6 @@ export function machinePaths(rum: RumPaths, id: string): MachinePaths {
     pendingSocket: (pid) => `${socketFolder}/rum.sock.${pid}`,
     agentSocket: `${socketFolder}/agent.sock`,
     embedRoot,
-    virtiofsSocket: (tag) => `${socketFolder}/fs-${tag.slice(0, 8)}.sock`,
   };
 }
 

@@ -43,8 +43,15 @@ export interface HostFacts {
   readonly freeDiskBytes: number;
   /** A network driver is there (bridges, reservations), or not (user-mode networking only). */
   readonly networkDriver: { readonly available: boolean; readonly reason: string };
+  /** IPv4 subnets in use on this host (`10.0.0.0/8`), so that an own network meets none of them. */
+  readonly usedSubnets?: readonly string[];
   readonly vsock: { readonly available: boolean; readonly reason: string };
-  readonly virtiofs: { readonly available: boolean; readonly reason: string };
+  readonly virtiofs: {
+    readonly available: boolean;
+    readonly reason: string;
+    /** A read-only share that the host enforces (libvirt 9 refuses it). */
+    readonly readonly?: boolean;
+  };
   readonly ninep: { readonly available: boolean; readonly reason: string };
   readonly rumVersion: string;
   /** SHA-256 of the agent program that this rum carries, and its path on the host. */
@@ -94,6 +101,9 @@ export interface Plan {
   readonly warnings: readonly string[];
 }
 
+/** A plan as `state.json` keeps it: paths are always made anew, they may have moved. */
+export type RecordedPlan = Omit<Plan, "paths">;
+
 export interface PlannedNic {
   /** `user`: slirp; `network`: a libvirt network by name. */
   readonly kind: "user" | "network";
@@ -109,7 +119,10 @@ export interface PlannedNetwork {
   readonly uuid: string;
   readonly bridge: string;
   readonly forward: "nat" | "none";
+  /** Always a /24: `10.200.17.0/24`. */
   readonly subnet: string;
+  /** The host's own address in it. */
+  readonly hostAddress: string;
   readonly reservations: readonly { readonly mac: string; readonly ip: string }[];
 }
 
