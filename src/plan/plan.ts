@@ -71,7 +71,7 @@ export function makePlan(config: Config, facts: HostFacts, options: PlanOptions 
     hooks: config.hooks,
     ...(config.screenshotTask === undefined ? {} : { screenshotTask: config.screenshotTask }),
     recovery: config.recovery,
-    transport: planTransport(advanced.transport, facts.vsock),
+    transport: planTransport(advanced.transport, facts),
     autologin: advanced.autologin,
     shutdownTimeoutMs: advanced.shutdownTimeoutMs,
     agent: facts.agent,
@@ -99,21 +99,41 @@ function planScripts(provision: Config["provision"]): PlannedScript[] {
 
 function planTransport(
   wanted: Config["advanced"]["transport"],
-  vsock: HostFacts["vsock"],
+  facts: HostFacts,
 ): Plan["transport"] {
+  const { vsock } = facts;
+  const channel = planChannel(facts);
   switch (wanted) {
     case "virtio-serial":
-      return { kind: "virtio-serial", reason: "rum.toml asks for it" };
+      return { kind: "virtio-serial", reason: "rum.toml asks for it", channel };
     case "vsock":
       if (!vsock.available) {
         throw new RumError("not_supported", `Cannot use transport = "vsock": ${vsock.reason}`, {
           hint: 'Set transport = "auto" under [advanced]',
         });
       }
-      return { kind: "vsock", reason: "rum.toml asks for it" };
+      return { kind: "vsock", reason: "rum.toml asks for it", channel };
     case "auto":
       return vsock.available
-        ? { kind: "vsock", reason: vsock.reason }
-        : { kind: "virtio-serial", reason: `no vsock: ${vsock.reason}` };
+        ? { kind: "vsock", reason: vsock.reason, channel }
+        : { kind: "virtio-serial", reason: `no vsock: ${vsock.reason}`, channel };
+  }
+}
+
+/**
+ * Where QEMU runs as us, or we are root beside it, its socket is opened by path. The system daemon's
+ * sockets do not open for an ordinary user, and a remote host's are not here.
+ */
+function planChannel(facts: HostFacts): Plan["transport"]["channel"] {
+  switch (facts.hypervisor.kind) {
+    case "embed":
+    case "session":
+    case "fake":
+      return "socket";
+    case "system":
+      return facts.env.uid === 0 ? "socket" : "stream";
+    case "remote":
+    case "test":
+      return "stream";
   }
 }

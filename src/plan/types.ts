@@ -93,7 +93,15 @@ export interface Plan {
   readonly hooks: readonly HookConfig[];
   readonly screenshotTask?: Config["screenshotTask"];
   readonly recovery: Config["recovery"];
-  readonly transport: { readonly kind: "vsock" | "virtio-serial"; readonly reason: string };
+  readonly transport: {
+    readonly kind: "vsock" | "virtio-serial";
+    readonly reason: string;
+    /**
+     * How the host end of the virtio-serial port is reached: by its own socket in the machine's
+     * folder, or by a libvirt stream (virDomainOpenChannel) where that socket would not open.
+     */
+    readonly channel: "socket" | "stream";
+  };
   readonly autologin: boolean;
   readonly shutdownTimeoutMs: number;
   readonly agent: HostFacts["agent"];
