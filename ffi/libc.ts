@@ -1,0 +1,96 @@
+/**
+ * The few calls of the C library that Deno does not offer: who is at the other end of a Unix socket,
+ * pointing stdout and stderr at a file, and telling a service manager "ready". A table with the C
+ * declarations beside it; each call is looked up on first use, so a program pays for what it calls.
+ *
+ * errno is read through `__errno_location` right after a failed blocking call, on the same thread.
+ */
+export const LIBC = {
+  getsockopt: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int level
+      "i32", // int optname
+      "buffer", // void *optval
+      "buffer", // socklen_t *optlen
+    ],
+    result: "i32",
+  },
+  getsockname: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addrlen
+    ],
+    result: "i32",
+  },
+  socket: {
+    parameters: ["i32", /* int domain */ "i32", /* type */ "i32" /* proto */],
+    result: "i32",
+  },
+  sendto: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t len
+      "i32", // int flags
+      "buffer", // const struct sockaddr *to
+      "u32", // socklen_t tolen
+    ],
+    result: "isize",
+  },
+  open: {
+    parameters: [
+      "buffer", // const char *path
+      "i32", // int flags
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
+  dup2: { parameters: ["i32", /* int oldfd */ "i32" /* int newfd */], result: "i32" },
+  close: { parameters: ["i32" /* int fd */], result: "i32" },
+  __errno_location: { parameters: [], result: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Table = typeof LIBC;
+type Name = keyof Table;
+type Function<N extends Name> = Deno.DynamicLibrary<Pick<Table, N>>["symbols"][N];
+
+export class LibcMissing extends Error {
+  override readonly name = "LibcMissing";
+}
+
+const LIBRARY = "libc.so.6";
+const opened = new Map<string, unknown>();
+
+/**
+ * One function of the C library.
+ *
+ * @throws {LibcMissing} when the host has no glibc, or one without that function
+ */
+export function libc<N extends Name>(name: N): Function<N> {
+  const known = opened.get(name);
+  if (known !== undefined) return known as Function<N>;
+  let found: Function<N>;
+  try {
+    // Never closed: the C library outlives us, and the table is a handful of pointers.
+    found = Deno.dlopen(LIBRARY, { [name]: LIBC[name] } as unknown as Pick<Table, N>)
+      .symbols[name];
+  } catch (cause) {
+    throw new LibcMissing(`Cannot find ${name} in ${LIBRARY}`, { cause });
+  }
+  opened.set(name, found);
+  return found;
+}
+
+/** Why the last blocking call on this thread failed. */
+export function errno(): number {
+  const where = libc("__errno_location")();
+  return where === null ? 0 : new Deno.UnsafePointerView(where).getInt32();
+}
+
+/** A NUL-terminated copy of a path or name. */
+export function cPath(text: string): Uint8Array<ArrayBuffer> {
+  if (text.includes("\0")) throw new TypeError(`Cannot pass ${JSON.stringify(text)} to C: NUL`);
+  return new TextEncoder().encode(text + "\0");
+}
