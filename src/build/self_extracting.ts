@@ -31,11 +31,13 @@ fail() { echo "error: $1" >&2; exit 12; }
 digest=${build.digest}
 uid=$(id -u)
 if [ -n "\${RUM_UNPACK_DIR:-}" ]; then base=$RUM_UNPACK_DIR
-elif [ "\${XDG_CACHE_HOME#/}" != "\${XDG_CACHE_HOME:-}" ]; then base=$XDG_CACHE_HOME/rum/bin
-elif [ "$uid" = 0 ]; then base=/var/cache/rum/bin
 else
-  home=\${HOME:-$(getent passwd "$uid" | cut -d: -f6)}
-  base=$home/.cache/rum/bin
+  case "\${XDG_CACHE_HOME:-}" in
+  /*) base=$XDG_CACHE_HOME/rum/bin ;;
+  *)
+    if [ "$uid" = 0 ]; then base=/var/cache/rum/bin
+    else base=\${HOME:-$(getent passwd "$uid" | cut -d: -f6)}/.cache/rum/bin; fi ;;
+  esac
 fi
 dir=$base/$digest
 seal() {
