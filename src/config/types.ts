@@ -29,6 +29,8 @@ export interface Config {
   readonly ssh: {
     readonly user: string;
     readonly command: string;
+    /** Set when `command` is a file inside the project folder, which a guest may be able to write. */
+    readonly commandFile?: FileDigest;
     readonly authorizedKeys: readonly string[];
   };
   readonly mounts: readonly MountConfig[];
@@ -38,14 +40,18 @@ export interface Config {
   readonly autoPorts?: AutoPortsConfig;
   readonly ready: ReadyConfig;
   readonly services: readonly ServiceConfig[];
-  readonly recovery: { readonly onCrash: "none" | "restart" | "preserve" };
+  readonly recovery: {
+    readonly onCrash: "none" | "restart" | "preserve";
+    /** A machine that ran when the host went down; absent = "report". */
+    readonly afterHostRestart?: "report" | "start";
+  };
   readonly hooks: readonly HookConfig[];
   readonly screenshotTask?: ScreenshotTaskConfig;
   readonly advanced: AdvancedConfig;
 }
 
 export interface ImageConfig {
-  /** As written: a short name, an https URL, or a path (made absolute). */
+  /** As written: a short name, an https URL, or a path (made absolute, links resolved). */
   readonly base: string;
   readonly kind: "name" | "url" | "path";
   readonly sha256?: string;
@@ -65,7 +71,7 @@ export interface ScriptConfig {
 }
 
 export interface MountConfig {
-  /** Absolute host path (`.` and `git` resolved). */
+  /** Absolute, canonical host path (`.`, `git` and links resolved). */
   readonly source: string;
   readonly target: string;
   readonly type: "auto" | "virtiofs" | "9p" | "sync";
@@ -151,6 +157,18 @@ export interface HealthTiming {
 export interface HookConfig {
   readonly event: string;
   readonly exec: readonly string[];
+  readonly timeoutMs: number;
+  /**
+   * The files inside the project folder that `exec` names. A guest may be able to write them, so
+   * they are approved with their content and compared again before every run.
+   */
+  readonly files: readonly FileDigest[];
+}
+
+export interface FileDigest {
+  /** Absolute, canonical. */
+  readonly path: string;
+  readonly sha256: string;
 }
 
 export interface ScreenshotTaskConfig {
