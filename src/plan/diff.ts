@@ -137,6 +137,11 @@ const ROWS: readonly Row[] = [
     of: (p) => p.recovery.onCrash,
   },
   {
+    key: "recovery.after_host_restart",
+    how: "live",
+    of: (p) => p.recovery.afterHostRestart ?? "report",
+  },
+  {
     key: "agent",
     how: "live",
     of: (p) => p.agent.digest,
