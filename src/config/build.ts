@@ -144,8 +144,9 @@ export function buildConfig(file: RumToml, options: BuildOptions): Config {
 export function effectiveToml(file: RumToml, config: Config): RumToml {
   const { memory_mb, ...resources } = file.resources;
   return {
+    // First, as a person would write it; a name in the file is the same one.
+    ...{ name: config.name },
     ...file,
-    name: config.name,
     resources: memory_mb === undefined ? resources : { ...resources, memory: `${memory_mb}M` },
     network: { ...file.network, hostname: config.network.hostname },
     ssh: { ...file.ssh, user: config.ssh.user },

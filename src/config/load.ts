@@ -56,9 +56,11 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const broken = parsed.mistakes.length > 0;
   // A statement that could not be read may be the very key or name that seems to be missing.
   const told = (mistake: Mistake) => !(broken && ABSENCES.has(mistake.code));
+  const misshapen = shape.ok ? [] : shape.mistakes;
+  const shapeTold = new Set(misshapen.map(({ path }) => dotted(path)));
   const mistakes = [
-    ...(shape.ok ? [] : shape.mistakes),
-    ...crossCheck(parsed.tree),
+    ...misshapen,
+    ...crossCheck(parsed.tree).filter(({ path }) => !shapeTold.has(dotted(path))),
     ...unreadable,
   ].filter(told);
   if (shape.ok && !broken && mistakes.length === 0) {

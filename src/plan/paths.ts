@@ -28,6 +28,8 @@ export interface RumPaths {
   readonly locks: string;
   /** Approved host-affecting keys, by hash (SPEC section 11). */
   readonly trust: string;
+  /** Held while the approvals are rewritten. */
+  readonly trustLock: string;
   /** Short folder for sockets of machines whose own folder is too deep. */
   readonly shortRoot: string;
   /** Root of the embedded hypervisor's shared capability cache. */
@@ -98,6 +100,7 @@ export function rumPaths(env: HostEnv): RumPaths {
     unpacked: `${cache}/bin`,
     locks: `${data}/.locks`,
     trust: `${data}/.trust.json`,
+    trustLock: `${data}/.trust.lock`,
     shortRoot: runtime,
     embedCache: `${cache}/embed`,
   };
