@@ -108,7 +108,7 @@ function interactiveObserver(options: ObserverOptions): Observer {
   const start = now();
   let view: UpView = EMPTY_VIEW;
   let drawn = 0;
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setInterval> | undefined;
   const draw = () => {
     const lines = frameOf(view, {
       columns: terminal.columns(),
