@@ -49,6 +49,13 @@ export const LIBC = {
   },
   dup2: { parameters: ["i32", /* int oldfd */ "i32" /* int newfd */], result: "i32" },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
+  clock_settime: {
+    parameters: [
+      "i32", // clockid_t clock
+      "buffer", // const struct timespec *spec
+    ],
+    result: "i32",
+  },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

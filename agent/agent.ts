@@ -1,0 +1,40 @@
+/**
+ * The guest agent without its link: everything a link needs to be served, composed once. `main.ts`
+ * adds the command line and the real links, tests add theirs.
+ */
+import type { Mux } from "../src/wire/mux_types.ts";
+import type { AgentContext } from "./context.ts";
+import { ExecRegistry } from "./exec/registry.ts";
+import { readFacts } from "./facts.ts";
+import { AgentLog } from "./log.ts";
+import type { AgentOptions } from "./options.ts";
+import { Provisioner } from "./provision/provisioner.ts";
+import { serveLink } from "./serve.ts";
+import { METHODS } from "./table.ts";
+import { TokenFile } from "./token.ts";
+
+export interface Agent {
+  readonly context: AgentContext;
+  /** Serves one link until it ends. */
+  serve(mux: Mux): Promise<void>;
+}
+
+export async function createAgent(
+  options: AgentOptions,
+  hooks: { restart: (reason: string) => void },
+): Promise<Agent> {
+  await Deno.mkdir(options.state, { recursive: true, mode: 0o700 });
+  const facts = await readFacts(options);
+  const log = await AgentLog.open(`${options.state}/logs`);
+  const context: AgentContext = {
+    options,
+    facts,
+    log,
+    token: new TokenFile(options),
+    execs: new ExecRegistry(),
+    provisioner: new Provisioner(options, facts, log),
+    hostSeen: Promise.withResolvers<void>(),
+    restart: hooks.restart,
+  };
+  return { context, serve: (mux) => serveLink(mux, METHODS, context) };
+}

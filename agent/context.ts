@@ -1,0 +1,20 @@
+/** What every handler shares: made once in `main.ts`, closed with the process. */
+import type { ExecRegistry } from "./exec/registry.ts";
+import type { Facts } from "./facts.ts";
+import type { AgentLog } from "./log.ts";
+import type { AgentOptions } from "./options.ts";
+import type { Provisioner } from "./provision/provisioner.ts";
+import type { TokenFile } from "./token.ts";
+
+export interface AgentContext {
+  readonly options: AgentOptions;
+  readonly facts: Facts;
+  readonly log: AgentLog;
+  readonly token: TokenFile;
+  readonly execs: ExecRegistry;
+  readonly provisioner: Provisioner;
+  /** Resolves at the first authenticated hello of this process. */
+  readonly hostSeen: PromiseWithResolvers<void>;
+  /** Replaces this process by the installed agent, or ends it for its unit to restart. */
+  readonly restart: (reason: string) => void;
+}

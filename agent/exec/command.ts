@@ -1,0 +1,103 @@
+/**
+ * From a request to what the kernel is given: whose program it is, its environment, its folder, its
+ * words. argv is never joined or split. Another user is taken on by util-linux's setpriv, which
+ * execs in place (same pid, no PAM session lingering) and knows supplementary groups, which
+ * Deno.Command's uid does not.
+ */
+import { RumError } from "../../src/base/errors.ts";
+import type { ExecParams } from "../../src/protocol/agent.ts";
+import { type Account, accountOf } from "../accounts.ts";
+import { readText } from "../facts.ts";
+
+export interface Command {
+  /** What is exec'ed first: the program, or setpriv before it. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly account: Account;
+}
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** @throws {RumError} `exec_failed` with `data.code` 127 or 126, as a shell would answer */
+export async function resolveCommand(params: ExecParams, root = ""): Promise<Command> {
+  const account = await accountOf(params.user ?? "root", root);
+  if (account === undefined) {
+    throw new RumError("exec_failed", `The guest has no user "${params.user}"`, {
+      data: { code: 126 },
+    });
+  }
+  const env: Record<string, string> = {
+    PATH: DEFAULT_PATH,
+    LANG: "C.UTF-8",
+    ...environmentFile(await readText(`${root}/etc/environment`)),
+    HOME: account.home,
+    USER: account.name,
+    LOGNAME: account.name,
+    SHELL: account.shell,
+    ...(params.pty === undefined ? {} : { TERM: params.pty.term ?? "xterm-256color" }),
+    ...params.env,
+  };
+  const argv = params.login && params.argv.length === 0 ? [account.shell, "-l"] : params.argv;
+  if (argv.length === 0) throw new RumError("exec_failed", "There is no command to run");
+  const cwd = await folderOf(params.cwd, account);
+  await requireExecutable(argv[0], env.PATH, cwd);
+  return { argv: [...become(account), ...argv], env, cwd, account };
+}
+
+/** The words before a command that make it run as `account`; none when we are that user already. */
+export function become(account: Account): string[] {
+  if (account.uid === Deno.uid()) return [];
+  return [
+    "setpriv",
+    `--reuid=${account.uid}`,
+    `--regid=${account.gid}`,
+    "--init-groups",
+    "--inh-caps=-all",
+    "--",
+  ];
+}
+
+async function folderOf(wanted: string | undefined, account: Account): Promise<string> {
+  if (wanted !== undefined) {
+    const folder = wanted.startsWith("/") ? wanted : `${account.home}/${wanted}`;
+    const found = await Deno.stat(folder).catch(() => undefined);
+    if (found?.isDirectory) return folder;
+    throw new RumError(
+      "exec_failed",
+      `The guest's folder "${folder}" ${found === undefined ? "does not exist" : "is no folder"}`,
+      { data: { code: 126 } },
+    );
+  }
+  return (await Deno.stat(account.home).catch(() => undefined))?.isDirectory ? account.home : "/";
+}
+
+async function requireExecutable(program: string, path: string, cwd: string): Promise<void> {
+  const places = program.includes("/")
+    ? [program.startsWith("/") ? program : `${cwd}/${program}`]
+    : path.split(":").map((folder) => `${folder || cwd}/${program}`);
+  let seen = false;
+  for (const place of places) {
+    const found = await Deno.stat(place).catch(() => undefined);
+    if (found === undefined) continue;
+    seen = true;
+    if (found.isFile && ((found.mode ?? 0) & 0o111) !== 0) return;
+  }
+  throw new RumError(
+    "exec_failed",
+    seen
+      ? `Cannot run "${program}" in the guest: it is not an executable file`
+      : `Cannot run "${program}" in the guest: no such program`,
+    { data: { code: seen ? 126 : 127 } },
+  );
+}
+
+/** /etc/environment as pam_env reads it: KEY=value lines, quotes around the value dropped. */
+export function environmentFile(text: string): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const line of text.split("\n")) {
+    const match = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*?)\s*$/.exec(line);
+    if (match !== null) env[match[1]] = match[2].replace(/^(["'])(.*)\1$/, "$2");
+  }
+  return env;
+}

@@ -1,0 +1,210 @@
+/**
+ * Provisioning: at most one run at a time, owned by the agent and not by the call that asked for it.
+ *
+ *   a host asks     → its scripts are cached, what is due runs, it follows the output
+ *   the link dies   → the run goes on; who comes back follows from where it was
+ *   a host cancels  → the run it asked for is ended
+ *   nobody comes    → after the wait, Boot scripts run from the cache, once per boot
+ *
+ * The marks decide what is due (`schedule.ts`); nothing here remembers what they know.
+ */
+import { RumError } from "../../src/base/errors.ts";
+import type {
+  GuestScript,
+  ProvisionEvent,
+  ProvisionParams,
+  ProvisionResult,
+} from "../../src/protocol/agent.ts";
+import type { Facts } from "../facts.ts";
+import type { AgentLog } from "../log.ts";
+import type { AgentOptions } from "../options.ts";
+import { ScriptCache } from "./cache.ts";
+import { MarkFiles } from "./marks.ts";
+import { schedule } from "./schedule.ts";
+import { runScript } from "./script.ts";
+import { Spool } from "./spool.ts";
+import { waitFor, waitsFor } from "./waits.ts";
+
+interface Run {
+  readonly result: Promise<ProvisionResult>;
+  readonly unattended: boolean;
+  abort(): void;
+}
+
+export class Provisioner {
+  readonly marks: MarkFiles;
+  readonly spool = new Spool();
+  readonly #options: AgentOptions;
+  readonly #facts: Facts;
+  readonly #log: AgentLog;
+  readonly #cache: ScriptCache;
+  #run: Run | undefined;
+  #asked = Promise.withResolvers<void>();
+
+  constructor(options: AgentOptions, facts: Facts, log: AgentLog) {
+    this.#options = options;
+    this.#facts = facts;
+    this.#log = log;
+    this.marks = new MarkFiles(options, facts.bootId);
+    this.#cache = new ScriptCache(options);
+  }
+
+  /**
+   * Starts what is due, or joins the run under way.
+   *
+   * @throws {RumError} `busy` when another run is under way and this is not `due`
+   */
+  async begin(params: ProvisionParams): Promise<{ run: Run; joined: boolean }> {
+    this.#asked.resolve();
+    await this.#cache.store(params);
+    if (this.#run !== undefined) {
+      if (params.run === "due" || params.run === "retry") return { run: this.#run, joined: true };
+      throw new RumError("busy", "Provisioning scripts are running in the guest already");
+    }
+    return { run: this.#start(params, false), joined: false };
+  }
+
+  /** Follows the output from `have` on; ends with the run. */
+  follow(have: ProvisionParams["have"], signal: AbortSignal): AsyncGenerator<ProvisionEvent> {
+    const after = have?.bootId === this.#facts.bootId ? have.seq : 0;
+    return this.spool.follow(after, signal);
+  }
+
+  /** The agent's own start: waits for a host, else runs this boot's scripts from the cache. */
+  async runUnattended(hostSeen: Promise<void>): Promise<void> {
+    const due = async () =>
+      this.#run === undefined && (await this.marks.read()).sentinel &&
+      await this.marks.readBoot() === undefined;
+    if (!await due()) return;
+    const { hostWaitMs } = this.#options;
+    // A host that said hello asks next; should it die in between, the boot goes on without it.
+    if (await within(hostSeen, hostWaitMs)) await within(this.#asked.promise, 3 * hostWaitMs);
+    const cached = await this.#cache.load();
+    if (cached === undefined || !await due()) return;
+    this.#log.write("no host asked: running this boot's scripts from the cache");
+    await this.#start({ ...cached, run: "due" }, true).result;
+  }
+
+  #start(params: ProvisionParams, unattended: boolean): Run {
+    const controller = new AbortController();
+    this.spool.reopen();
+    const result = this.#runAll(params, controller.signal).finally(() => {
+      this.#run = undefined;
+      this.spool.close();
+    });
+    result.catch(() => {});
+    this.#run = { result, unattended, abort: () => controller.abort() };
+    return this.#run;
+  }
+
+  async #runAll(params: ProvisionParams, signal: AbortSignal): Promise<ProvisionResult> {
+    const { bootId } = this.#facts;
+    const boot = await this.marks.readBoot() ?? {};
+    const { run, skipped } = schedule(params.scripts, params.run, await this.marks.read(), boot);
+    await this.marks.claimBoot();
+    const ran: ProvisionResult["ran"] = [];
+    if (run.length > 0) await this.#waitForBasics(params, signal);
+    for (const script of run) {
+      const outcome = await this.#runOne(script, signal);
+      if (outcome.code !== 0) {
+        const { code, tail, reason } = outcome;
+        return {
+          bootId,
+          ok: false,
+          failed: { name: script.name, code, reason, tail: [...tail] },
+          ran,
+          skipped: [...skipped],
+        };
+      }
+      ran.push({ name: script.name, runOn: script.runOn, code: 0, ms: outcome.ms });
+      if (script.runOn === "system") await this.#sentinelIfDone(params.scripts);
+    }
+    await this.#sentinelIfDone(params.scripts);
+    const failed = params.run === "due"
+      ? params.scripts.find((s) => s.runOn === "boot" && isFailed(boot[s.name]?.state))
+      : undefined;
+    if (failed === undefined) return { bootId, ok: true, ran, skipped: [...skipped] };
+    return {
+      bootId,
+      ok: false,
+      failed: {
+        name: failed.name,
+        code: boot[failed.name].code,
+        reason: boot[failed.name].state === "started"
+          ? "was ended with the agent, earlier in this boot"
+          : "failed earlier in this boot",
+        tail: [],
+      },
+      ran,
+      skipped: [...skipped],
+    };
+  }
+
+  async #runOne(script: GuestScript, signal: AbortSignal) {
+    const { name, runOn, hash } = script;
+    if (runOn === "boot") await this.marks.markBoot(name, { hash, state: "started" });
+    await this.spool.append({ kind: "started", at: Date.now(), script: name, runOn });
+    const outcome = await runScript(script, {
+      file: this.#cache.fileOf(script),
+      cwd: "/",
+      signal,
+      take: (lines) => this.spool.append({ kind: "lines", at: lines[0].at, script: name, lines }),
+    });
+    const { code, ms } = outcome;
+    if (runOn === "boot") {
+      await this.marks.markBoot(name, { hash, state: code === 0 ? "passed" : "failed", code });
+    } else if (code === 0) {
+      await this.marks.markDone(name, hash);
+    }
+    const message = code === 0 ? undefined : outcome.reason;
+    await this.spool.append({
+      kind: "ended",
+      at: Date.now(),
+      script: name,
+      runOn,
+      code,
+      ms,
+      message,
+    });
+    this.#log.write(`script ${name}: ${outcome.reason} after ${ms} ms`);
+    return outcome;
+  }
+
+  async #waitForBasics(params: ProvisionParams, signal: AbortSignal): Promise<void> {
+    for (const wait of waitsFor(params.waits, this.#options.root)) {
+      const missing = await wait.look();
+      if (missing === undefined) continue;
+      await this.spool.append({
+        kind: "waiting",
+        at: Date.now(),
+        message: `Waiting for ${wait.name}: ${missing}`,
+      });
+      const { ok, ms, seen } = await waitFor(wait, { signal });
+      const message = ok
+        ? `${wait.name}: there after ${ms} ms`
+        : `${wait.name}: still missing after ${ms} ms (${seen}); going on`;
+      await this.spool.append({ kind: "note", at: Date.now(), message });
+    }
+  }
+
+  async #sentinelIfDone(scripts: readonly GuestScript[]): Promise<void> {
+    const { sentinel, done } = await this.marks.read();
+    if (sentinel) return;
+    const owed = scripts.filter((s) => s.runOn === "system" && done[s.name] !== s.hash);
+    if (owed.length === 0) await this.marks.writeSentinel();
+  }
+}
+
+function isFailed(state: string | undefined): boolean {
+  return state === "failed" || state === "started";
+}
+
+async function within(event: Promise<void>, ms: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), ms));
+  try {
+    return await Promise.race([event.then(() => true as const), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

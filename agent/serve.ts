@@ -1,0 +1,92 @@
+/**
+ * Serves one link: takes the streams that the host opens, one task each, until the link ends. Every
+ * call gets exactly one final answer or a reset; a handler that throws takes down its own call and
+ * nothing else. Until hello has proved the token on this very link, hello is all there is.
+ */
+import { RumError, toRumError } from "../src/base/errors.ts";
+import { KIND } from "../src/protocol/calls.ts";
+import { object, optional, ShapeError, text } from "../src/protocol/shape.ts";
+import { anything, flag } from "../src/protocol/shape.ts";
+import type { Duplex } from "../src/wire/duplex.ts";
+import { parseJson } from "../src/wire/json.ts";
+import type { IncomingStream, Mux } from "../src/wire/mux_types.ts";
+import { Call, type SessionState } from "./call.ts";
+import type { AgentContext } from "./context.ts";
+
+export type Handler = (call: Call, context: AgentContext) => Promise<unknown>;
+export type MethodTable = Readonly<Record<string, Handler>>;
+
+/** Calls under way on one link; more are refused, never queued. */
+const MAX_CALLS = 512;
+
+const header = object({ m: text(64), p: optional(anything()), more: optional(flag()) });
+
+export async function serveLink(
+  mux: Mux,
+  methods: MethodTable,
+  context: AgentContext,
+): Promise<void> {
+  const session: SessionState = { authenticated: false };
+  const running = new Set<Promise<void>>();
+  for await (const incoming of mux.incoming) {
+    if (running.size >= MAX_CALLS) {
+      incoming.stream.abort(new RumError("busy", `The agent has ${MAX_CALLS} calls under way`));
+      continue;
+    }
+    const task = serveCall(incoming, methods, context, session);
+    running.add(task);
+    task.finally(() => running.delete(task));
+  }
+  await Promise.allSettled(running);
+}
+
+async function serveCall(
+  incoming: IncomingStream,
+  methods: MethodTable,
+  context: AgentContext,
+  session: SessionState,
+): Promise<void> {
+  let call: Call | undefined;
+  try {
+    call = await openCall(incoming.header, incoming.stream, session);
+    const handler = Object.hasOwn(methods, call.method) ? methods[call.method] : undefined;
+    if (call.method !== "hello" && !session.authenticated) {
+      throw new RumError("unauthorized", `Method "${call.method}" needs a hello before it`);
+    }
+    if (handler === undefined) {
+      throw new RumError("method_not_found", `The agent knows no method "${call.method}"`);
+    }
+    const result = await handler(call, context);
+    if (!call.answered) await call.finish(result);
+  } catch (thrown) {
+    if (call === undefined) {
+      incoming.stream.abort(thrown);
+      return;
+    }
+    if (call.signal.aborted) return;
+    const error = thrown instanceof ShapeError
+      ? new RumError("invalid_params", `Method "${call.method}": ${thrown.message}`)
+      : toRumError(thrown);
+    if (error.code === "internal") context.log.write(`${call.method}: ${describe(thrown)}`);
+    // After a switch to raw bytes there is no place for an error record any more.
+    if (call.answered) call.reset(error);
+    else await call.fail(error).catch(() => call?.reset(error));
+  }
+}
+
+async function openCall(bytes: Uint8Array, stream: Duplex, session: SessionState): Promise<Call> {
+  const head = header(parseJson(bytes, "A call's header"), "");
+  const call = new Call(head.m, head.p ?? {}, stream, session);
+  if (head.more) {
+    const first = await call.records.next();
+    if (first?.kind !== KIND.params) {
+      throw new RumError("protocol_error", "A call announced parameters and sent none");
+    }
+    call.setParams(parseJson(first.payload, "A call's parameters"));
+  }
+  return call;
+}
+
+function describe(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown);
+}
