@@ -75,7 +75,9 @@ function shapeOf(node: Node): JsonSchema {
     case "boolean":
       return { type: node.type };
     case "number":
-      return { type: node.pipe?.some(({ type }) => type === "integer") ? "integer" : "number" };
+      return {
+        type: actionsOf(node).some(({ type }) => type === "integer") ? "integer" : "number",
+      };
     default:
       throw new TypeError(`Cannot say valibot's ${node.type} in JSON Schema`);
   }

@@ -1,0 +1,38 @@
+/** The rum.toml that this call is about (-c, RUM_CONFIG, or the nearest upward), found and checked. */
+import { posix } from "node:path";
+import { findConfig } from "../config/find.ts";
+import { checkFile, type CheckResult, invalid } from "../config/load.ts";
+import { diskReader } from "../config/read.ts";
+import type { Config } from "../config/types.ts";
+import type { Context } from "./verb.ts";
+
+/** Absolute; links not resolved. @throws {RumError} `config_not_found` */
+export function nearestConfigPath(context: Context): Promise<string> {
+  return findConfig({
+    cwd: context.cwd,
+    explicit: context.globals.config ?? context.env.RUM_CONFIG,
+    kind: diskReader(context.host.home).kind,
+  });
+}
+
+export async function checkNearest(
+  context: Context,
+): Promise<{ result: CheckResult; shownAs: string }> {
+  const path = await nearestConfigPath(context);
+  const shownAs = shortPath(context.cwd, path);
+  const result = await checkFile(path, { home: context.host.home, shownAs });
+  return { result, shownAs };
+}
+
+/** @throws {RumError} `config_not_found`, `config_unreadable`, `config_invalid` */
+export async function nearestConfig(context: Context): Promise<Config> {
+  const { result, shownAs } = await checkNearest(context);
+  if (result.kind === "ok") return result.config;
+  throw invalid(result.diagnostics, { shownAs, colour: context.out.colour });
+}
+
+/** Relative below the working directory, where an editor can open it as it is written. */
+function shortPath(cwd: string, path: string): string {
+  const relative = posix.relative(cwd, path);
+  return relative === "" || relative.startsWith("..") ? path : relative;
+}
