@@ -15,7 +15,7 @@ import { RumError } from "../base/errors.ts";
 export interface Qcow2Header {
   readonly format: "qcow2";
   readonly version: 2 | 3;
-  readonly virtualSize: number;
+  readonly virtualSizeBytes: number;
   readonly clusterBits: number;
   /** Present when the header claims one, whatever it is called; may be empty text. */
   readonly backingFile?: string;
@@ -32,13 +32,6 @@ export interface Qcow2Header {
   readonly refcountBits: number;
 }
 
-export type ImageHeader =
-  | Qcow2Header
-  /** Nothing is known of a raw image but that it starts like a disk. */
-  | { readonly format: "raw" }
-  /** Not one that rum takes; `what` says what it looks like: "an HTML page", "a VMDK image". */
-  | { readonly format: "other"; readonly what: string };
-
 /** How much of a file `readImageHeader` wants to see: the largest first cluster there can be. */
 export const IMAGE_HEADER_BYTES = 2 * 2 ** 20;
 
@@ -54,22 +47,15 @@ const EXTENSION = {
 const INCOMPATIBLE = ["dirty", "corrupt", "data-file", "compression-type", "extended-l2"];
 
 /**
+ * What a file says of itself; which files come this far is `identify.ts`'s to tell.
+ *
  * @param bytes the start of the file: IMAGE_HEADER_BYTES of it, or all when it is shorter
- * @throws {RumError} `image_corrupt` when it says it is qcow2 and its header makes no sense
+ * @throws {RumError} `image_corrupt` when it is no qcow2, or its header makes no sense
  */
-export function readImageHeader(bytes: Uint8Array): ImageHeader {
-  if (bytes.length >= 4 && view(bytes).getUint32(0) === MAGIC) return readQcow2(bytes);
-  const what = foreignFormat(bytes);
-  if (what !== undefined) return { format: "other", what };
-  // A boot sector's signature (also in front of a GPT): all that raw disk images have in common.
-  if (bytes.length >= 512 && bytes[510] === 0x55 && bytes[511] === 0xaa) return { format: "raw" };
-  return {
-    format: "other",
-    what: bytes.length < 512 ? `a file of ${bytes.length} bytes` : "no disk image",
-  };
-}
-
-function readQcow2(bytes: Uint8Array): Qcow2Header {
+export function readImageHeader(bytes: Uint8Array): Qcow2Header {
+  if (bytes.length < 4 || view(bytes).getUint32(0) !== MAGIC) {
+    throw corrupt("it does not start as one");
+  }
   const v = view(bytes);
   if (bytes.length < 72) throw corrupt("its header is cut off");
   const version = v.getUint32(4);
@@ -81,7 +67,7 @@ function readQcow2(bytes: Uint8Array): Qcow2Header {
   if (headerLength < (version === 3 ? 104 : 72) || headerLength > 2 ** clusterBits) {
     throw corrupt(`header_length is ${headerLength}`);
   }
-  const virtualSize = safe(v.getBigUint64(24), "its size");
+  const virtualSizeBytes = safe(v.getBigUint64(24), "its size");
   const backingOffset = safe(v.getBigUint64(8), "the place of its backing file's name");
   const backingSize = v.getUint32(16);
   if (backingSize > 1023) throw corrupt(`its backing file's name has ${backingSize} bytes`);
@@ -96,7 +82,7 @@ function readQcow2(bytes: Uint8Array): Qcow2Header {
   return {
     format: "qcow2",
     version,
-    virtualSize,
+    virtualSizeBytes,
     clusterBits,
     ...(backingOffset === 0 && backingSize === 0
       ? {}
@@ -145,7 +131,7 @@ export interface OverlayOptions {
   /** Absolute path of what the overlay stands on. */
   readonly backing: string;
   readonly backingFormat: "qcow2" | "raw";
-  readonly virtualSize: number;
+  readonly virtualSizeBytes: number;
 }
 
 /** The whole file of an empty overlay (at most 512 KiB): write it, and the disk is there. */
@@ -159,12 +145,14 @@ export function overlayImage(options: OverlayOptions): Uint8Array<ArrayBuffer> {
         "an absolute path of at most 1023 bytes is wanted",
     );
   }
-  return emptyImage(options.virtualSize, { name, format: options.backingFormat });
+  return emptyImage(options.virtualSizeBytes, { name, format: options.backingFormat });
 }
 
 /** The whole file of a blank drive. */
-export function blankImage(options: { readonly virtualSize: number }): Uint8Array<ArrayBuffer> {
-  return emptyImage(options.virtualSize);
+export function blankImage(
+  options: { readonly virtualSizeBytes: number },
+): Uint8Array<ArrayBuffer> {
+  return emptyImage(options.virtualSizeBytes);
 }
 
 const CLUSTER_BITS = 16;
@@ -181,8 +169,8 @@ function emptyImage(
       `Cannot make a disk of ${wantedSize} bytes: more than 0 and at most 16 TiB are wanted`,
     );
   }
-  const virtualSize = wholeSectors(wantedSize);
-  const entries = l1Entries(virtualSize, CLUSTER_BITS);
+  const virtualSizeBytes = wholeSectors(wantedSize);
+  const entries = l1Entries(virtualSizeBytes, CLUSTER_BITS);
   const l1Clusters = Math.ceil(entries * 8 / CLUSTER);
   const clusters = 3 + l1Clusters;
   const bytes = new Uint8Array(clusters * CLUSTER);
@@ -190,7 +178,7 @@ function emptyImage(
   v.setUint32(0, MAGIC);
   v.setUint32(4, 3);
   v.setUint32(20, CLUSTER_BITS);
-  v.setBigUint64(24, BigInt(virtualSize));
+  v.setBigUint64(24, BigInt(virtualSizeBytes));
   v.setUint32(36, entries);
   v.setBigUint64(40, BigInt(3 * CLUSTER));
   v.setBigUint64(48, BigInt(CLUSTER));
@@ -219,35 +207,8 @@ export function wholeSectors(bytes: number): number {
 }
 
 /** One L1 entry stands for a cluster full of 8-byte L2 entries. */
-export function l1Entries(virtualSize: number, clusterBits: number): number {
-  return Math.ceil(virtualSize / 2 ** (2 * clusterBits - 3));
-}
-
-const FOREIGN: readonly (readonly [offset: number, signature: string, what: string])[] = [
-  [0, "KDMV", "a VMDK image"],
-  [0, "# Disk Descriptor", "a VMDK image"],
-  [0x40, "\x7f\x10\xda\xbe", "a VDI image"],
-  [0, "vhdxfile", "a VHDX image"],
-  [0, "conectix", "a VHD image"],
-  [0, "QED\0", "a QED image"],
-  [0, "LUKS\xba\xbe", "a LUKS volume"],
-  [0, "\x1f\x8b", "gzip-compressed"],
-  [0, "BZh", "bzip2-compressed"],
-  [0, "\xfd7zXZ\0", "xz-compressed"],
-  [0, "\x28\xb5\x2f\xfd", "zstd-compressed"],
-  [0, "PK\x03\x04", "a zip archive"],
-  [257, "ustar", "a tar archive"],
-];
-
-function foreignFormat(bytes: Uint8Array): string | undefined {
-  for (const [offset, signature, what] of FOREIGN) {
-    const at = bytes.subarray(offset, offset + signature.length);
-    if (at.length === signature.length && at.every((b, i) => b === signature.charCodeAt(i))) {
-      return what;
-    }
-  }
-  const start = new TextDecoder("latin1").decode(bytes.subarray(0, 512)).trimStart().toLowerCase();
-  return /^<(!doctype html|html|head|\?xml)/.test(start) ? "an HTML page" : undefined;
+export function l1Entries(virtualSizeBytes: number, clusterBits: number): number {
+  return Math.ceil(virtualSizeBytes / 2 ** (2 * clusterBits - 3));
 }
 
 function featureNames(bits: bigint): string[] {

@@ -21,8 +21,8 @@ export interface DiskWrite {
 
 export interface GrowOptions {
   readonly header: Qcow2Header;
-  readonly fileSize: number;
-  readonly newSize: number;
+  readonly fileSizeBytes: number;
+  readonly newSizeBytes: number;
   /** Exactly `length` bytes at `offset`; zeroes past the end of the file. */
   readonly readAt: (offset: number, length: number) => Promise<Uint8Array>;
 }
@@ -37,8 +37,8 @@ const L1_MAX_BYTES = 32 * 2 ** 20;
  */
 export async function growQcow2(options: GrowOptions): Promise<DiskWrite[]> {
   const { header } = options;
-  const newSize = wholeSectors(options.newSize);
-  if (newSize === header.virtualSize) return [];
+  const newSize = wholeSectors(options.newSizeBytes);
+  if (newSize === header.virtualSizeBytes) return [];
   refuse(header, newSize);
   const clusterSize = 2 ** header.clusterBits;
   const wanted = l1Entries(newSize, header.clusterBits);
@@ -73,7 +73,7 @@ async function moveL1(
   const newClusters = Math.ceil(wanted * 8 / clusterSize);
   // And as many more as blocks for their own counts may be needed.
   const reach = newClusters + Math.ceil(newClusters * 2 / clusterSize) + 2;
-  let first = Math.ceil(options.fileSize / clusterSize);
+  let first = Math.ceil(options.fileSizeBytes / clusterSize);
   // QEMU may have counted clusters past the end that it has not written yet.
   while (!await refcounts.allFree(first, reach)) first++;
 
@@ -102,10 +102,10 @@ function headerWrite(size: number, entries: number, l1Offset: number): DiskWrite
 }
 
 function refuse(header: Qcow2Header, newSize: number): void {
-  if (newSize < header.virtualSize) {
+  if (newSize < header.virtualSizeBytes) {
     throw new RumError(
       "invalid_params",
-      `Cannot shrink a disk of ${formatSize(header.virtualSize)} to ${formatSize(newSize)}`,
+      `Cannot shrink a disk of ${formatSize(header.virtualSizeBytes)} to ${formatSize(newSize)}`,
       { hint: "rum up --reset builds a new disk" },
     );
   }

@@ -23,12 +23,12 @@ const sizes = fc.oneof(
 Deno.test("blankImage: qemu-img finds nothing wrong and the size that was asked for", async () => {
   await withFolder(async (folder) => {
     await fc.assert(
-      fc.asyncProperty(sizes, async (virtualSize) => {
+      fc.asyncProperty(sizes, async (virtualSizeBytes) => {
         const path = `${folder}/blank.qcow2`;
-        await Deno.writeFile(path, blankImage({ virtualSize }));
+        await Deno.writeFile(path, blankImage({ virtualSizeBytes }));
         await check(path);
         const info = await qemuInfo(path);
-        assert.equal(info["virtual-size"], Math.ceil(virtualSize / 512) * 512);
+        assert.equal(info["virtual-size"], Math.ceil(virtualSizeBytes / 512) * 512);
         assert.equal(info["format-specific"].data.compat, "1.1");
       }),
       { numRuns: FULL ? 300 : 12, examples: [[QCOW2_MAX_SIZE], [4 * TIB + 1], [1]] },
@@ -44,7 +44,7 @@ Deno.test("overlayImage: QEMU reads the base through it, and what is written sta
     const overlay = `${folder}/overlay.qcow2`;
     await Deno.writeFile(
       overlay,
-      overlayImage({ backing: base, backingFormat: "raw", virtualSize: GIB }),
+      overlayImage({ backing: base, backingFormat: "raw", virtualSizeBytes: GIB }),
     );
     await check(overlay);
     const info = await qemuInfo(overlay);
@@ -66,15 +66,21 @@ Deno.test("overlayImage is byte for byte what readImageHeader reads back, for an
   const path = fc.string({ unit: "grapheme", minLength: 1, maxLength: 200 })
     .filter((s) => !s.includes("\0")).map((s) => `/${s}`);
   fc.assert(
-    fc.property(path, sizes, fc.constantFrom("raw", "qcow2"), (backing, virtualSize, f) => {
-      const header = readImageHeader(overlayImage({ backing, backingFormat: f, virtualSize }));
-      assert.ok(header.format === "qcow2");
-      assert.equal(header.backingFile, backing);
-      assert.equal(header.backingFormat, f);
-      assert.equal(header.virtualSize, Math.ceil(virtualSize / 512) * 512);
-      assert.equal(header.dataFile, undefined);
-      assert.deepEqual(header.incompatible, []);
-    }),
+    fc.property(
+      path,
+      sizes,
+      fc.constantFrom("raw" as const, "qcow2" as const),
+      (backing, virtualSizeBytes, f) => {
+        const header = readImageHeader(
+          overlayImage({ backing, backingFormat: f, virtualSizeBytes }),
+        );
+        assert.equal(header.backingFile, backing);
+        assert.equal(header.backingFormat, f);
+        assert.equal(header.virtualSizeBytes, Math.ceil(virtualSizeBytes / 512) * 512);
+        assert.equal(header.dataFile, undefined);
+        assert.deepEqual(header.incompatible, []);
+      },
+    ),
     { numRuns: 30 },
   );
 });
@@ -82,12 +88,12 @@ Deno.test("overlayImage is byte for byte what readImageHeader reads back, for an
 Deno.test("overlayImage refuses what QEMU would understand otherwise", () => {
   for (const backing of ["base.qcow2", "json:{}", "nbd://host", "/a\0b", "/" + "a".repeat(1023)]) {
     assert.throws(
-      () => overlayImage({ backing, backingFormat: "raw", virtualSize: GIB }),
+      () => overlayImage({ backing, backingFormat: "raw", virtualSizeBytes: GIB }),
       (e) => e instanceof RumError && e.code === "invalid_params",
     );
   }
-  for (const virtualSize of [0, -1, NaN, QCOW2_MAX_SIZE + 1]) {
-    assert.throws(() => blankImage({ virtualSize }), { code: "invalid_params" });
+  for (const virtualSizeBytes of [0, -1, NaN, QCOW2_MAX_SIZE + 1]) {
+    assert.throws(() => blankImage({ virtualSizeBytes }), { code: "invalid_params" });
   }
 });
 
@@ -99,7 +105,7 @@ Deno.test("readImageHeader sees a backing file, a data file, snapshots, bitmaps 
     };
     const plain = await create("a", `${folder}/a`, "1G");
     assert.equal(plain.backingFile, undefined);
-    assert.equal(plain.virtualSize, GIB);
+    assert.equal(plain.virtualSizeBytes, GIB);
     const backed = await create("b", "-b", `${folder}/a`, "-F", "qcow2", `${folder}/b`);
     assert.equal(backed.backingFile, `${folder}/a`);
     assert.equal(backed.backingFormat, "qcow2");
@@ -118,27 +124,8 @@ Deno.test("readImageHeader sees a backing file, a data file, snapshots, bitmaps 
   });
 });
 
-const text = (s: string) => new TextEncoder().encode(s.padEnd(1024));
-const bootSector = new Uint8Array(1024);
-bootSector.set([0x55, 0xaa], 510);
-const foreign: [string, Uint8Array, string | RegExp][] = [
-  ["a boot sector is raw", bootSector, "raw"],
-  ["an error page", text("\n<!DOCTYPE html><html>404"), /HTML/],
-  ["a VMDK", text("KDMV"), /VMDK/],
-  ["a compressed file", new Uint8Array([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2]), /xz/],
-  ["nothing", new Uint8Array(), /0 bytes/],
-  ["zeroes", new Uint8Array(4096), /no disk image/],
-];
-for (const [name, bytes, wanted] of foreign) {
-  Deno.test(`readImageHeader: ${name}`, () => {
-    const found = readImageHeader(bytes);
-    if (typeof wanted === "string") assert.equal(found.format, wanted);
-    else assert.ok(found.format === "other" && wanted.test(found.what), JSON.stringify(found));
-  });
-}
-
 Deno.test("readImageHeader answers or says image_corrupt, whatever the bytes", () => {
-  const good = overlayImage({ backing: "/base", backingFormat: "raw", virtualSize: GIB });
+  const good = overlayImage({ backing: "/base", backingFormat: "raw", virtualSizeBytes: GIB });
   const flips = fc.array(fc.tuple(fc.nat(200), fc.nat(255)), { maxLength: 8 });
   fc.assert(
     fc.property(flips, fc.nat(300), (changes, cut) => {
@@ -162,7 +149,7 @@ Deno.test("growQcow2: every data byte stays, qemu-img finds nothing wrong, at an
       fc.asyncProperty(sizes, sizes, async (a, b) => {
         const [from, to] = a < b ? [a, b] : [b, a];
         const path = `${folder}/disk.qcow2`;
-        await Deno.writeFile(path, blankImage({ virtualSize: from }));
+        await Deno.writeFile(path, blankImage({ virtualSizeBytes: from }));
         await growsAndKeeps(path, to);
       }),
       { numRuns: FULL ? 200 : 8, examples: [[GIB, QCOW2_MAX_SIZE], [4 * TIB, 4 * TIB + 1]] },
@@ -213,12 +200,12 @@ Deno.test("growQcow2: killed after any write, the disk is the old or the new one
 });
 
 Deno.test("growQcow2 refuses to shrink, and images with snapshots, bitmaps or foreign data", async () => {
-  const plain = readImageHeader(blankImage({ virtualSize: GIB })) as Qcow2Header;
+  const plain = readImageHeader(blankImage({ virtualSizeBytes: GIB }));
   const grow = (change: Partial<Qcow2Header>, newSize: number) =>
     growQcow2({
       header: { ...plain, ...change },
-      fileSize: 4 * 65536,
-      newSize,
+      fileSizeBytes: 4 * 65536,
+      newSizeBytes: newSize,
       readAt: () => assert.fail("nothing needs reading"),
     });
   await assert.rejects(grow({}, GIB - 512), { code: "invalid_params" });
@@ -241,7 +228,7 @@ Deno.test("growQcow2 refuses to shrink, and images with snapshots, bitmaps or fo
 });
 
 async function growsAndKeeps(path: string, to: number): Promise<void> {
-  const from = (await header(path)).virtualSize;
+  const from = (await header(path)).virtualSizeBytes;
   const last = from - 512;
   await run("qemu-io", "-c", "write -P 1 0 512", "-c", `write -P 2 ${last} 512`, path);
   if (from === 512) await run("qemu-io", "-c", "write -P 2 0 512", path);
@@ -260,8 +247,8 @@ async function planGrowth(path: string, newSize: number) {
   const { size } = await file.stat();
   return await growQcow2({
     header: await header(path),
-    fileSize: size,
-    newSize,
+    fileSizeBytes: size,
+    newSizeBytes: newSize,
     readAt: async (offset, length) => {
       const bytes = new Uint8Array(length);
       await file.seek(offset, Deno.SeekMode.Start);
@@ -284,9 +271,7 @@ async function apply(path: string, writes: readonly { offset: number; bytes: Uin
 }
 
 async function header(path: string): Promise<Qcow2Header> {
-  const found = readImageHeader(await Deno.readFile(path));
-  assert.ok(found.format === "qcow2");
-  return found;
+  return readImageHeader(await Deno.readFile(path));
 }
 
 async function check(path: string, options: { leaksAllowed?: boolean } = {}): Promise<void> {
