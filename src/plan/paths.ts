@@ -42,13 +42,19 @@ export interface MachinePaths {
   readonly state: string;
   readonly configPath: string;
   readonly overlay: string;
+  /** A new disk while it is being made; it becomes `overlay` by rename. */
+  readonly pendingOverlay: string;
   drive(name: string): string;
+  pendingDrive(name: string): string;
   seed(hash: string): string;
   readonly domainXml: string;
   readonly sshKey: string;
   readonly sshPublicKey: string;
   readonly knownHosts: string;
+  /** What host and guest share. */
   readonly token: string;
+  /** What the daemon and its clients share; the guest never learns it. */
+  readonly daemonToken: string;
   readonly pid: string;
   readonly daemonJson: string;
   readonly events: string;
@@ -120,13 +126,16 @@ export function machinePaths(rum: RumPaths, id: string): MachinePaths {
     state: `${folder}/state.json`,
     configPath: `${folder}/config_path`,
     overlay: `${folder}/overlay.qcow2`,
+    pendingOverlay: `${folder}/overlay.qcow2.pending`,
     drive: (name) => `${folder}/drive-${name}.qcow2`,
+    pendingDrive: (name) => `${folder}/drive-${name}.qcow2.pending`,
     seed: (hash) => `${folder}/seed-${hash}.iso`,
     domainXml: `${folder}/domain.xml`,
     sshKey: `${folder}/ssh_ed25519`,
     sshPublicKey: `${folder}/ssh_ed25519.pub`,
     knownHosts: `${folder}/known_hosts`,
     token: `${folder}/token`,
+    daemonToken: `${folder}/daemon.token`,
     pid: `${folder}/rum.pid`,
     daemonJson: `${folder}/daemon.json`,
     events: `${folder}/events.jsonl`,
