@@ -49,6 +49,32 @@ export const LIBC = {
   },
   dup2: { parameters: ["i32", /* int oldfd */ "i32" /* int newfd */], result: "i32" },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
+  read: {
+    parameters: ["i32", /* int fd */ "buffer", /* void *buf */ "usize" /* size_t count */],
+    result: "isize",
+  },
+  write: {
+    parameters: ["i32", /* int fd */ "buffer", /* const void *buf */ "usize" /* size_t count */],
+    result: "isize",
+  },
+  // On a thread of its own, for calls that may block; errno stays on that thread.
+  write_waiting: {
+    name: "write",
+    parameters: ["i32", /* int fd */ "buffer", /* const void *buf */ "usize" /* size_t count */],
+    result: "isize",
+    nonblocking: true,
+  },
+  poll_waiting: {
+    name: "poll",
+    parameters: ["buffer", /* struct pollfd *fds */ "u64", /* nfds_t n */ "i32" /* int timeout */],
+    result: "i32",
+    nonblocking: true,
+  },
+  fcntl: {
+    parameters: ["i32", /* int fd */ "i32", /* int cmd */ "i32" /* int arg, where it takes one */],
+    result: "i32",
+  },
+  eventfd: { parameters: ["u32", /* unsigned initval */ "i32" /* int flags */], result: "i32" },
   clock_settime: {
     parameters: [
       "i32", // clockid_t clock

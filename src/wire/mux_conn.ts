@@ -1,0 +1,66 @@
+/**
+ * A connected socket (Unix, vsock) as a mux carrier. A carrier needs no half-close: when one
+ * direction ends, so does the connection, and closing it twice is harmless.
+ */
+import type { Duplex } from "./duplex.ts";
+
+/** What a carrier needs of a `Deno.Conn`. */
+export interface CarrierConn {
+  read(into: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  close(): void;
+}
+
+const READ_BYTES = 128 * 1024;
+
+export function connCarrier(conn: CarrierConn): Duplex {
+  let open = true;
+  let source!: ReadableStreamDefaultController<Uint8Array>;
+  const close = () => {
+    if (!open) return;
+    open = false;
+    conn.close();
+  };
+  return {
+    readable: new ReadableStream<Uint8Array>({
+      start(controller) {
+        source = controller;
+      },
+      async pull(controller) {
+        const chunk = new Uint8Array(READ_BYTES);
+        let count: number | null;
+        try {
+          count = await conn.read(chunk);
+        } catch (error) {
+          // Closed by ourselves: whoever did that has told the reader already.
+          if (!open) return;
+          close();
+          throw error;
+        }
+        if (count === null) {
+          if (!open) return;
+          close();
+          controller.close();
+        } else {
+          // Small reads must not keep a large buffer alive.
+          controller.enqueue(
+            count < READ_BYTES / 4 ? chunk.slice(0, count) : chunk.subarray(0, count),
+          );
+        }
+      },
+      cancel: close,
+    }, { highWaterMark: 0 }),
+    writable: new WritableStream<Uint8Array>({
+      async write(chunk) {
+        for (let at = 0; at < chunk.length;) at += await conn.write(chunk.subarray(at));
+      },
+      close,
+      abort: close,
+    }),
+    abort(reason) {
+      if (!open) return;
+      close();
+      source.error(reason ?? new Error("The connection was closed on this side"));
+    },
+  };
+}
