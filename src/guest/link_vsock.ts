@@ -1,0 +1,21 @@
+/**
+ * The agent by vsock: a connection of its own, with the same mux on it, so that everything above
+ * behaves the same on every transport.
+ */
+import { connCarrier } from "../wire/mux_conn.ts";
+import { type GuestLink, reconnectingLink } from "./link_reconnect.ts";
+
+export function vsockLink(address: { readonly cid: number; readonly port: number }): GuestLink {
+  const { cid, port } = address;
+  return reconnectingLink({
+    transport: "vsock",
+    dial: async () => {
+      try {
+        return connCarrier(await Deno.connect({ transport: "vsock", cid, port }));
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        throw new Error(`vsock CID ${cid} port ${port} does not answer: ${why}`, { cause });
+      }
+    },
+  });
+}
