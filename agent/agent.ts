@@ -21,11 +21,11 @@ export interface Agent {
 
 export async function createAgent(
   options: AgentOptions,
-  hooks: { restart: (reason: string) => void },
+  hooks: { restart: (reason: string) => void; echoLog: boolean },
 ): Promise<Agent> {
   await Deno.mkdir(options.state, { recursive: true, mode: 0o700 });
   const facts = await readFacts(options);
-  const log = await AgentLog.open(`${options.state}/logs`);
+  const log = await AgentLog.open(`${options.state}/logs`, { echo: hooks.echoLog });
   const context: AgentContext = {
     options,
     facts,

@@ -22,6 +22,7 @@ export class Call {
   readonly #gone = new AbortController();
   #params: unknown;
   #final = false;
+  #raw = false;
 
   constructor(method: string, params: unknown, stream: Duplex, session: SessionState) {
     this.method = method;
@@ -30,7 +31,9 @@ export class Call {
     this.#stream = stream;
     this.records = new RecordReader(stream.readable);
     this.#writer = new RecordWriter(stream.writable);
-    this.#writer.closed.catch((reason) => this.#gone.abort(reason));
+    this.#writer.closed.catch((reason) => {
+      if (!this.#raw) this.#gone.abort(reason);
+    });
   }
 
   /** Aborts when the host cancels or the link ends. */
@@ -84,7 +87,12 @@ export class Call {
   > {
     this.#final = true;
     await this.#writer.json(KIND.final, { ok: result ?? {} });
-    return { readable: this.records.raw(), writer: this.#writer.raw() };
+    // Releasing the lock rejects the old writer's `closed`, which here means nothing.
+    this.#raw = true;
+    this.#writer.release();
+    const writer = this.#stream.writable.getWriter();
+    writer.closed.catch((reason) => this.#gone.abort(reason));
+    return { readable: this.records.raw(), writer };
   }
 
   get answered(): boolean {

@@ -6,25 +6,28 @@ const HALF = 512 * 1024;
 
 export class AgentLog {
   readonly #path: string;
+  readonly #echo: boolean;
   #size: number;
 
-  private constructor(path: string, size: number) {
+  private constructor(path: string, size: number, echo: boolean) {
     this.#path = path;
     this.#size = size;
+    this.#echo = echo;
   }
 
-  static async open(folder: string): Promise<AgentLog> {
+  /** `echo`: to stderr as well. */
+  static async open(folder: string, options: { echo: boolean }): Promise<AgentLog> {
     await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     const path = `${folder}/agent.log`;
     const size = await Deno.stat(path).then((s) => s.size, () => 0);
-    return new AgentLog(path, size);
+    return new AgentLog(path, size, options.echo);
   }
 
   /** Never throws: a full disk must not take the agent down. */
   write(sentence: string): void {
     const line = new TextEncoder().encode(`${new Date().toISOString()} ${sentence}\n`);
     try {
-      Deno.stderr.writeSync(line);
+      if (this.#echo) Deno.stderr.writeSync(line);
     } catch {
       // The journal may be gone; the file is left.
     }

@@ -170,6 +170,11 @@ export class RecordReader {
     }, { highWaterMark: 0 });
   }
 
+  /** Nobody reads any more; the peer learns it unless it has ended already. Never rejects. */
+  async cancel(reason?: unknown): Promise<void> {
+    await this.#reader.cancel(reason).catch(() => {});
+  }
+
   /**
    * Reads and drops what is left, so that the peer never sees a reset after its final answer.
    * Resolves at the peer's end of the stream; never rejects.
@@ -216,9 +221,9 @@ export class RecordWriter {
     return this.#writer.close();
   }
 
-  /** From here on plain bytes; the writer must not be used afterwards. */
-  raw(): WritableStreamDefaultWriter<Uint8Array> {
-    return this.#writer;
+  /** From here on plain bytes, by whoever locks the stream next. */
+  release(): void {
+    this.#writer.releaseLock();
   }
 }
 

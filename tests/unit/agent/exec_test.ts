@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { agentBed, execText } from "../../support/agent_in_process.ts";
+import { RumError } from "../../../src/base/errors.ts";
+
+Deno.test("exec keeps stdout and stderr apart and answers the exit code", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const result = await execText(client, ["sh", "-c", "cat; echo err >&2; exit 7"], {
+    stdin: "in\n",
+  });
+  assert.deepEqual(result, { code: 7, out: "in\n", err: "err\n" });
+});
+
+Deno.test("exec passes argv word for word", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const words = ["a b", "", "$HOME", "'\"", "*", "ü\n"];
+  const { out } = await execText(client, ["printf", "%s|", ...words]);
+  assert.equal(out, words.map((w) => `${w}|`).join(""));
+});
+
+Deno.test("exec reports a program that a signal ended as a shell does", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const { code, signal } = await execText(client, ["sh", "-c", "kill -TERM $$"]);
+  assert.deepEqual({ code, signal }, { code: 143, signal: "SIGTERM" });
+});
+
+for (
+  const [what, argv, code] of [
+    ["a program that does not exist", ["no-such-program"], 127],
+    ["a file that is not executable", ["/etc/passwd"], 126],
+  ] as const
+) {
+  Deno.test(`exec refuses ${what} with ${code}`, async () => {
+    await using bed = await agentBed();
+    const client = await bed.connect();
+    await assert.rejects(
+      execText(client, argv),
+      (e) => e instanceof RumError && e.code === "exec_failed" && e.data?.code === code,
+    );
+  });
+}
+
+Deno.test("exec gives the environment, the folder and the user that were asked for", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const { out } = await execText(client, ["sh", "-c", 'echo "$A $HOME $(id -un) $(pwd)"'], {
+    user: "nobody",
+    cwd: "/tmp",
+    env: { A: "x y" },
+  });
+  assert.equal(out, "x y /nonexistent nobody /tmp\n");
+});
+
+Deno.test("exec answers though a background child keeps its output open", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const { out, code } = await execText(client, ["sh", "-c", "sleep 30 & echo $!"]);
+  assert.equal(code, 0);
+  Deno.kill(Number(out), "SIGKILL");
+});
+
+Deno.test("a cancelled exec leaves no process of its session behind", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const cancel = new AbortController();
+  const pids: number[] = [];
+  await assert.rejects(
+    client.exec({ argv: ["sh", "-c", "sleep 60 & echo $!; trap '' TERM; sleep 61"] }, {
+      stdout(bytes) {
+        pids.push(Number(new TextDecoder().decode(bytes)));
+        cancel.abort(new RumError("interrupted", "Ctrl+C"));
+      },
+      stderr() {},
+    }, { signal: cancel.signal }),
+    { code: "interrupted" },
+  );
+  while (bed.agent.context.execs.size > 0) await new Promise((r) => setTimeout(r, 20));
+  assert.throws(() => Deno.statSync(`/proc/${pids[0]}/fd`), Deno.errors.NotFound);
+});
+
+Deno.test("a signal reaches the program though its stdin is full", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const endless = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.enqueue(new Uint8Array(65536)),
+  });
+  const result = await client.exec({ argv: ["sleep", "60"] }, {
+    stdin: endless,
+    stdout() {},
+    stderr() {},
+  }, { onStarted: (control) => void control.signal("SIGINT") });
+  assert.deepEqual(result, { code: 130, signal: "SIGINT" });
+});
