@@ -49,7 +49,7 @@ export const welcomeShape = object({
     config_hash: optional(text(128)),
   }),
 });
-export interface Welcome extends Infer<typeof welcomeShape>["welcome"] {
+export type Welcome = Infer<typeof welcomeShape>["welcome"] & {
   readonly capabilities: readonly string[];
   readonly limits: {
     readonly max_frame: number;
@@ -57,7 +57,7 @@ export interface Welcome extends Infer<typeof welcomeShape>["welcome"] {
     readonly max_calls: number;
     readonly input_window: number;
   };
-}
+};
 
 /** client → daemon: it knows the token too. Requests may follow without waiting for an answer. */
 export const proofShape = object({ proof: text(128) });
@@ -196,7 +196,11 @@ export interface DaemonMethods {
     event: Json | DroppedEvent;
     result: Json;
   };
-  qmp: { params: { command: string; arguments?: Json; unsafe: boolean }; event: never; result: Json };
+  qmp: {
+    params: { command: string; arguments?: Json; unsafe: boolean };
+    event: never;
+    result: Json;
+  };
   keys: { params: { keys: readonly string[] }; event: never; result: Json };
   type: { params: { text: string }; event: never; result: Json };
   screenshot: { params: { every_ms?: number }; event: BytesEvent; result: Json };

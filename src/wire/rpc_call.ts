@@ -75,7 +75,7 @@ export class ServerCall {
   }
 
   /** Called off by the client or by the daemon's end. */
-  stop(reason: RumError): void {
+  stop(reason: RumError, options: { graceMs?: number } = {}): void {
     if (this.#terminal) return;
     if (this.#options.method.survivesDisconnect) {
       void this.#settle({ error: reason });
@@ -83,7 +83,8 @@ export class ServerCall {
     }
     this.#abort.abort(reason);
     this.input.fail(reason);
-    this.#after(this.#options.graceMs, () => void this.#settle({ error: reason }));
+    const graceMs = options.graceMs ?? this.#options.graceMs;
+    this.#after(graceMs, () => void this.#settle({ error: reason }));
   }
 
   /** The client is gone: nothing is sent any more, and only what survives runs on. */

@@ -10,7 +10,7 @@ import { RumError, toRumError } from "../base/errors.ts";
 import type { FrameReader, FrameWriter } from "./frames.ts";
 import {
   CHUNK_BYTES,
-  readWireError,
+  errorFromWire,
   RPC_LIMITS,
   type RpcLimits,
   type TerminalSize,
@@ -140,10 +140,10 @@ export class RpcClient {
     if (typeof frame !== "object" || frame === null) {
       throw new RumError("protocol_error", "The background process sent a frame without meaning");
     }
-    if (frame.id === undefined && frame.error !== undefined) throw errorOf(frame.error);
+    if (frame.id === undefined && frame.error !== undefined) throw errorFromWire(frame.error);
     const call = this.#pending.get(frame.id as number);
     if (call === undefined) return;
-    if (frame.error !== undefined) call.reject(errorOf(frame.error));
+    if (frame.error !== undefined) call.reject(errorFromWire(frame.error));
     else if (Object.hasOwn(frame, "result")) call.resolve(frame.result);
     else if (typeof frame.credit === "number") call.addCredit(frame.credit);
     else if (Object.hasOwn(frame, "event")) {
@@ -247,11 +247,6 @@ class InputWindow {
     this.#closed = true;
     this.#wake?.();
   }
-}
-
-function errorOf(value: unknown): RumError {
-  const { name, message, hint, data } = readWireError(value);
-  return new RumError(name, message, { hint, data });
 }
 
 function gone(cause?: unknown): RumError {

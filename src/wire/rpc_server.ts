@@ -77,8 +77,8 @@ export class RpcServer {
   }
 
   /** Calls every call off, each with its one terminal frame. */
-  stop(reason: RumError): void {
-    for (const call of this.#calls.values()) call.stop(reason);
+  stop(reason: RumError, options: { graceMs?: number } = {}): void {
+    for (const call of this.#calls.values()) call.stop(reason, options);
   }
 
   async #take(value: unknown): Promise<void> {

@@ -12,8 +12,13 @@
  * Input is flow-controlled per call: a client may have `inputWindow` bytes under way that the
  * handler has not taken yet. Output is flow-controlled by the socket: `emit` waits.
  */
-import { type ErrorCode, errorDocument, exitCodeOf, type RumError } from "../base/errors.ts";
-import { isErrorCode } from "../base/errors.ts";
+import {
+  type ErrorCode,
+  errorDocument,
+  exitCodeOf,
+  isErrorCode,
+  RumError,
+} from "../base/errors.ts";
 import { flag, integer, object, oneOf, optional, type Shape, text } from "../protocol/shape.ts";
 
 export interface TerminalSize {
@@ -125,13 +130,15 @@ export const notificationShape = object({
   rows: optional(integer(1, 65535)),
 });
 
-/** A daemon's answer, as a client reads it. An unknown error name becomes `internal`, by its class. */
-export function readWireError(value: unknown): Omit<WireError, "code"> {
+/** An error as it came over the wire. A name that this build does not know becomes `internal`. */
+export function errorFromWire(value: unknown): RumError {
   const error = (typeof value === "object" && value !== null ? value : {}) as Partial<WireError>;
-  return {
-    name: typeof error.name === "string" && isErrorCode(error.name) ? error.name : "internal",
-    message: typeof error.message === "string" ? error.message : "An error without a message",
-    ...(typeof error.hint === "string" ? { hint: error.hint } : {}),
-    ...(typeof error.data === "object" && error.data !== null ? { data: error.data } : {}),
-  };
+  return new RumError(
+    typeof error.name === "string" && isErrorCode(error.name) ? error.name : "internal",
+    typeof error.message === "string" ? error.message : "An error without a message",
+    {
+      hint: typeof error.hint === "string" ? error.hint : undefined,
+      data: typeof error.data === "object" && error.data !== null ? error.data : undefined,
+    },
+  );
 }
