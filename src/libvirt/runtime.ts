@@ -38,6 +38,7 @@ export class LibvirtRuntime {
   }
 
   static async start(libraries: LibraryNames = LIBRARY_NAMES): Promise<LibvirtRuntime> {
+    quietLog();
     const listeners = new Map<number, (event: RawEvent) => void>();
     const events = await startEventThread(
       libraries,
@@ -108,6 +109,14 @@ export async function releaseRuntime(): Promise<void> {
   shared = undefined;
   ending = runtime.then((r) => r.close());
   await ending;
+}
+
+/**
+ * libvirt reads this when it initialises. Its warnings (a banner, "tainted" at each start) would
+ * come out on our stderr; errors still do. Whoever set it wants something else.
+ */
+function quietLog(): void {
+  if (Deno.env.get("LIBVIRT_DEBUG") === undefined) Deno.env.set("LIBVIRT_DEBUG", "error");
 }
 
 async function startEventThread(

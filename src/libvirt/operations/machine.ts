@@ -41,7 +41,9 @@ export const machineOperations = {
 
   start(thread: Thread, args: OwnedArgs): void {
     withOwned(thread, args, (domain, libvirt) => {
-      if (isActive(readState(libvirt, domain))) return;
+      const { state } = readState(libvirt, domain);
+      // A crashed one that was preserved still has its QEMU: libvirt says that it is in the way.
+      if (state !== STATE.CRASHED && isActive({ state })) return;
       check(libvirt, "virDomainCreateWithFlags", libvirt.virDomainCreateWithFlags(domain, 0));
     });
   },
@@ -137,9 +139,9 @@ export function readState(libvirt: Libvirt, domain: Pointer): RawState {
   return { state: state.value, reason: reason.value };
 }
 
-export function isActive({ state }: RawState): boolean {
-  return state !== STATE.SHUTOFF && state !== STATE.NOSTATE &&
-    state !== STATE.CRASHED;
+/** It has a QEMU, whatever that does. */
+export function isActive({ state }: Pick<RawState, "state">): boolean {
+  return state !== STATE.SHUTOFF;
 }
 
 export function wantActive(libvirt: Libvirt, domain: Pointer, { machine }: OwnedArgs): void {
