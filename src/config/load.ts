@@ -180,14 +180,21 @@ export async function loadConfig(path: string, options: LoadOptions): Promise<Co
   throw invalid(result.diagnostics, { shownAs: options.shownAs ?? path, ...options });
 }
 
+/** Past these a file is hardly rum.toml, and the list helps nobody. */
+const RENDERED_MAX = 50;
+const LISTED_MAX = 500;
+
 export function invalid(
   diagnostics: readonly Diagnostic[],
   options: { shownAs: string; colour?: boolean },
 ): RumError {
-  const rendered = renderDiagnostics(diagnostics, { colour: options.colour ?? false });
+  const count = diagnostics.length;
+  const colour = options.colour ?? false;
+  const rendered = renderDiagnostics(diagnostics.slice(0, RENDERED_MAX), { colour }) +
+    (count > RENDERED_MAX ? `\n\n… and ${count - RENDERED_MAX} more` : "");
   return new RumError(
     "config_invalid",
-    `${summary(options.shownAs, diagnostics.length)}\n\n${rendered}\n`,
-    { data: { diagnostics } },
+    `${summary(options.shownAs, count)}\n\n${rendered}\n`,
+    { data: { count, diagnostics: diagnostics.slice(0, LISTED_MAX) } },
   );
 }

@@ -26,9 +26,14 @@ export interface ParsedText {
 /** Past this many the file is hardly TOML, and each further try costs a whole parse. */
 const MISTAKES_MAX = 25;
 const TRIES_MAX = 200;
+/** rum.toml needs six. Every level of a key costs all levels above it again (SPEC section 11). */
+const DEPTH_MAX = 64;
 
 const HEADER = /^\s*\[/;
 const STATEMENT = /^\s*(\[\[?\s*[A-Za-z0-9_"'-]|["'A-Za-z0-9_-][^=]*=)/;
+/** A line that ends with its value still open, or with it closed. */
+const OPEN = /[[{,]\s*(#.*)?$/;
+const CLOSED = /[\]}]\s*(#.*)?$/;
 
 export function parseText(original: string): ParsedText {
   const lines = original.split("\n");
@@ -37,7 +42,13 @@ export function parseText(original: string): ParsedText {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const text = lines.join("\n");
     const result = parseOnce(text);
-    if (result.tree !== undefined) return { tree: result.tree, mistakes, text };
+    if (result.tree !== undefined) {
+      if (!isDeep(result.tree)) return { tree: result.tree, mistakes, text };
+      const line = lines.findIndex((line) => (line.match(/[.[{]/g)?.length ?? 0) >= DEPTH_MAX) + 1;
+      const message = `Nested more deeply than ${DEPTH_MAX} levels`;
+      mistakes.push({ line: Math.max(line, 1), column: 1, message });
+      break;
+    }
     const mistake = result.mistake;
     const line = lastWithText(lines, Math.min(mistake.line, lines.length));
     if (line === 0) break;
@@ -47,10 +58,23 @@ export function parseText(original: string): ParsedText {
       if (mistakes.length >= MISTAKES_MAX) break;
       mistakes.push(mistake);
     }
-    const from = isDebris ? line : statementStart(lines, blanked, line);
-    blank(lines, blanked, from, blockEnd(lines, from, line));
+    const opened = isDebris ? undefined : openedAbove(lines, blanked, line);
+    if (opened === undefined) blank(lines, blanked, line, blockEnd(lines, line));
+    else blank(lines, blanked, opened, STATEMENT.test(lines[line - 1]) ? line - 1 : line);
   }
   return { tree: {}, mistakes, text: "" };
+}
+
+/** Level by level and not by recursion: the depth is the file's to choose. */
+function isDeep(tree: Tree): boolean {
+  let level: unknown[] = [tree];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEPTH_MAX) return true;
+    level = level.flatMap((value) =>
+      typeof value === "object" && value !== null ? Object.values(value) : []
+    );
+  }
+  return false;
 }
 
 function parseOnce(
@@ -79,25 +103,29 @@ function sentence(message: string): string {
 }
 
 /** A header that cannot be read takes its whole table along: its keys would land in another. */
-function blockEnd(lines: readonly string[], from: number, line: number): number {
-  if (!HEADER.test(lines[from - 1])) return line;
+function blockEnd(lines: readonly string[], line: number): number {
+  if (!HEADER.test(lines[line - 1])) return line;
   let end = line;
   while (end < lines.length && !HEADER.test(lines[end])) end++;
   return end;
 }
 
-/** An error inside a value of several lines belongs to the line that its key is on. */
-function statementStart(
+/**
+ * A list or table that was opened above and not closed swallows what follows; the error is then
+ * noticed at some later line, but the statement to blank is the one that opened it.
+ */
+function openedAbove(
   lines: readonly string[],
   blanked: ReadonlySet<number>,
   line: number,
-): number {
-  for (let at = line; at >= 1 && !blanked.has(at) && at > line - 50; at--) {
-    if (!STATEMENT.test(lines[at - 1])) continue;
-    // Only a value that is still open at its line's end can reach further down.
-    return at === line || /[[{,]\s*(#.*)?$/.test(lines[at - 1]) ? at : line;
+): number | undefined {
+  for (let at = line - 1; at >= 1 && !blanked.has(at) && at > line - 50; at--) {
+    const text = lines[at - 1];
+    if (HEADER.test(text) && STATEMENT.test(text)) return undefined;
+    if (STATEMENT.test(text)) return OPEN.test(text) ? at : undefined;
+    if (CLOSED.test(text)) return undefined;
   }
-  return line;
+  return undefined;
 }
 
 function blank(lines: string[], blanked: Set<number>, from: number, to: number): void {
