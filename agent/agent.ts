@@ -17,6 +17,8 @@ export interface Agent {
   readonly context: AgentContext;
   /** Serves one link until it ends. */
   serve(mux: Mux): Promise<void>;
+  /** What a boot owes without being asked: mounts, and the Boot scripts if no host comes. */
+  boot(): Promise<void>;
 }
 
 export async function createAgent(
@@ -36,5 +38,9 @@ export async function createAgent(
     hostSeen: Promise.withResolvers<void>(),
     restart: hooks.restart,
   };
-  return { context, serve: (mux) => serveLink(mux, METHODS, context) };
+  return {
+    context,
+    serve: (mux) => serveLink(mux, METHODS, context),
+    boot: () => context.provisioner.runUnattended(context.hostSeen.promise),
+  };
 }

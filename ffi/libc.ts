@@ -82,6 +82,67 @@ export const LIBC = {
     ],
     result: "i32",
   },
+  execv: {
+    parameters: ["buffer", /* const char *path */ "buffer" /* char *const argv[] */],
+    result: "i32",
+  },
+  posix_openpt: { parameters: ["i32" /* int flags */], result: "i32" },
+  grantpt: { parameters: ["i32" /* int fd */], result: "i32" },
+  unlockpt: { parameters: ["i32" /* int fd */], result: "i32" },
+  ptsname_r: {
+    parameters: ["i32", /* int fd */ "buffer", /* char *buf */ "usize" /* size_t buflen */],
+    result: "i32",
+  },
+  // Variadic in C; its one argument is a pointer here, which both ABIs pass as if it were named.
+  ioctl: {
+    parameters: ["i32", /* int fd */ "u64", /* unsigned long request */ "buffer" /* void *arg */],
+    result: "i32",
+  },
+  posix_spawn: {
+    parameters: [
+      "buffer", // pid_t *pid
+      "buffer", // const char *path
+      "buffer", // const posix_spawn_file_actions_t *actions
+      "buffer", // const posix_spawnattr_t *attr
+      "buffer", // char *const argv[]
+      "buffer", // char *const envp[]
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawn_file_actions_addopen: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *actions
+      "i32", // int fd
+      "buffer", // const char *path
+      "i32", // int oflag
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_adddup2: {
+    parameters: ["buffer", /* actions */ "i32", /* int fd */ "i32" /* int newfd */],
+    result: "i32",
+  },
+  posix_spawn_file_actions_addchdir_np: {
+    parameters: ["buffer", /* actions */ "buffer" /* const char *path */],
+    result: "i32",
+  },
+  posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_setflags: { parameters: ["buffer", "i16" /* short flags */], result: "i32" },
+  posix_spawnattr_setsigmask: { parameters: ["buffer", "buffer"], result: "i32" },
+  posix_spawnattr_setsigdefault: { parameters: ["buffer", "buffer"], result: "i32" },
+  waitpid: {
+    parameters: ["i32", /* pid_t pid */ "buffer", /* int *status */ "i32" /* int options */],
+    result: "i32",
+  },
+  // For pidfd_open(pid_t pid, unsigned flags), which older glibc does not wrap.
+  syscall: {
+    parameters: ["i64", /* long number */ "i64", /* arg 1 */ "i64" /* arg 2 */],
+    result: "i64",
+  },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
