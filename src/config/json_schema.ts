@@ -48,7 +48,7 @@ function convert(node: Node): JsonSchema {
 }
 
 function shapeOf(node: Node): JsonSchema {
-  const choices = choicesOf(node.pipe?.[0] ?? node) as readonly Node[] | undefined;
+  const choices = choicesOf(node) as readonly Node[] | undefined;
   if (choices !== undefined) return { anyOf: choices.map(convert) };
   switch (node.type) {
     case "strict_object": {

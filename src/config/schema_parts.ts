@@ -10,8 +10,12 @@ import { formatSize, parseDuration, parseSize } from "../base/units.ts";
 /** What either() chose from, for those that read the schema instead of running it. */
 const CHOICES = new WeakMap<object, readonly v.GenericSchema[]>();
 
-export function choicesOf(schema: object): readonly v.GenericSchema[] | undefined {
-  return CHOICES.get(schema);
+export function choicesOf(
+  schema: { readonly pipe?: readonly object[] },
+): readonly v.GenericSchema[] | undefined {
+  // v.pipe copies its root, so what is known of the root is found through the pipe.
+  return CHOICES.get(schema) ??
+    (schema.pipe === undefined ? undefined : CHOICES.get(schema.pipe[0]));
 }
 
 /** TOML's types, as the words that diagnostics use. */

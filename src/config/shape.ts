@@ -22,7 +22,7 @@ interface SchemaNode extends v.GenericSchema {
   readonly value?: SchemaNode;
   readonly key?: SchemaNode;
   readonly wrapped?: SchemaNode;
-  readonly options?: readonly string[];
+  readonly pipe?: readonly object[];
 }
 
 export function checkShape(tree: Tree): Shape {
@@ -35,9 +35,7 @@ export function checkShape(tree: Tree): Shape {
   for (const issue of result.issues ?? []) {
     const path = (issue.path ?? []).map((item) => item.key as string | number);
     const name = JSON.stringify(path);
-    if (issue.expected === "never" || seen.has(name) || settled.some((p) => covers(p, path))) {
-      continue;
-    }
+    if (seen.has(name) || settled.some((p) => covers(p, path))) continue;
     seen.add(name);
     mistakes.push(fromIssue(issue, path));
   }

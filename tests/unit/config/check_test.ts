@@ -184,6 +184,11 @@ const MISTAKES: readonly (readonly [name: string, text: string, ...wanted: strin
     "5:1 conflict services.a.health",
   ],
   [
+    "an unknown key in a restart table",
+    "[services.a]\ncommand=['x']\n[services.a.restart]\nmaximum=3",
+    "6:1 unknown_key services.a.restart.maximum",
+  ],
+  [
     "a restart that is neither",
     "[services.a]\ncommand=['x']\nrestart=3",
     "5:9 wrong_type services.a.restart",
