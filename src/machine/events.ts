@@ -3,7 +3,7 @@
  * admitted by `admit.ts`), our own work ends, or the world changes (the hypervisor, the guest). Every
  * event carries the monotonic time, so that `step` needs no clock.
  */
-import type { Cause, ClientId, OperationId, ResetScope } from "./state.ts";
+import type { Cause, ClientId, OperationId, ProvisionScope, ResetScope } from "./state.ts";
 
 /** What a client may ask for. `operation` names this very request for ever. */
 export type Request =
@@ -44,9 +44,6 @@ export type Request =
 
 export type RequestKind = Request["kind"];
 
-/** `due`: what this boot still owes, by the scripts' done-marks. */
-export type ProvisionScope = "due" | "system" | "boot" | "all";
-
 /** Why a client is not there any more; none of these stops or wipes anything. */
 export type LeaveWhy = "detached" | "gone" | "timeout";
 
@@ -55,6 +52,8 @@ export interface Hello {
   readonly boot_id: string;
   /** The sentinel: every System script of the first boot passed. */
   readonly first_boot_done: boolean;
+  /** Script → hash, of the System scripts that passed. */
+  readonly scripts: Readonly<Record<string, string>>;
   readonly version: string;
 }
 
@@ -86,10 +85,11 @@ export interface WorkResults {
   readonly restore: Record<string, never>;
   readonly pause: Record<string, never>;
   readonly resume: Record<string, never>;
-  /** `expired`: it did not go off in time, nothing else was wrong. */
+  /** `off: false`: the time was not enough, nothing else was wrong. */
   readonly shut_down: { readonly off: boolean };
   readonly force_off: Record<string, never>;
   /** `drives`: disks that this operation did not make were kept, and the folder with them. */
+  readonly discard: Record<string, never>;
   readonly wipe: { readonly left: "nothing" | "drives" };
   readonly remove: Record<string, never>;
 }

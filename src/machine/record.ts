@@ -55,6 +55,7 @@ const phase = object({
     "failed",
     "stopping",
     "destroying",
+    "stuck",
     "over",
   ),
   /** For people: `starting (greeting)`. */

@@ -50,7 +50,12 @@ export interface Run {
   readonly crashes: CrashHistory;
   /** Guest reboots while still provisioning; a script that reboots for ever is stopped by count. */
   readonly reboots: number;
+  /** Begun by `rum provision` on a failed machine: what to run again, and for whom. */
+  readonly again?: { readonly scope: ProvisionScope; readonly client: ClientId };
 }
+
+/** `due`: what this boot still owes, by the scripts' done-marks. */
+export type ProvisionScope = "due" | "system" | "boot" | "all";
 
 /** What the restart limiter remembers; monotonic milliseconds. */
 export interface CrashHistory {
@@ -79,11 +84,15 @@ export interface Task {
   readonly client?: ClientId;
   /** The work was told to stop and is cleaning up. */
   readonly cancelled: boolean;
+  /** An `up` of a paused machine resumes it, then looks at the plan. */
+  readonly then?: "apply";
 }
 
 export type Agent =
   | { readonly kind: "up"; readonly boot_id: string }
-  | { readonly kind: "lost"; readonly boot_id: string };
+  | { readonly kind: "lost"; readonly boot_id: string }
+  /** It came back while a task ran; forwards and services are restored when that ends. */
+  | { readonly kind: "back"; readonly boot_id: string; readonly operation: OperationId };
 
 export type Readiness =
   | { readonly kind: "ready" }
@@ -165,7 +174,10 @@ export interface Failed {
 export interface Stopping {
   readonly kind: "stopping";
   readonly operation: OperationId;
-  readonly stage: "cancelling" | "graceful" | "forcing" | "wiping";
+  /** Who asked: their second interrupt forces, anybody else's only leaves. */
+  readonly by?: ClientId;
+  /** `discarding`: what a called-off preparation left under pending names goes. */
+  readonly stage: "cancelling" | "graceful" | "forcing" | "discarding" | "wiping";
   readonly goal: Goal;
   readonly power: "on" | "off";
   /** How it will be, or was, put off. */
@@ -177,6 +189,11 @@ export interface Destroying {
   readonly kind: "destroying";
   readonly operation: OperationId;
   readonly stage: "cancelling" | "forcing" | "removing";
+}
+/** A destroy that failed half-way: only another `destroy` makes sense of what is left. */
+export interface Stuck {
+  readonly kind: "stuck";
+  readonly cause: Cause;
 }
 /** The controller is over, not only the machine's run: after this nothing is ever done again. */
 export interface Over {
@@ -195,6 +212,7 @@ export type MachineState =
   | Failed
   | Stopping
   | Destroying
+  | Stuck
   | Over;
 
 export type PhaseName = MachineState["kind"];
@@ -278,6 +296,8 @@ export function describePhase(state: MachineState): string {
     case "stopped":
     case "over":
       return `${state.kind} (${state.how})`;
+    case "stuck":
+      return `stuck (destroy failed: ${state.cause.code})`;
     case "absent":
       return "absent";
   }

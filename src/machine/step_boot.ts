@@ -1,0 +1,346 @@
+/**
+ * Preparing, Starting, Provisioning: from nothing to ready. The first-boot fact changes in four
+ * places, all here: `under_way` before the disk becomes visible, `done` by the agent's sentinel or by
+ * the scripts having passed, `ended` by whatever fails.
+ */
+import type { Effect } from "./effects.ts";
+import type { Event, Hello } from "./events.ts";
+import {
+  beginGreeting,
+  beginLaunch,
+  beginStop,
+  cancel,
+  detachOwner,
+  emit,
+  failBeside,
+  failed,
+  type Move,
+  type Rules,
+  stay,
+  warn,
+  work,
+} from "./moves.ts";
+import {
+  type Cause,
+  DETACHED,
+  type FirstBoot,
+  type Preparing,
+  type Provisioning,
+  type Run,
+  type Starting,
+} from "./state.ts";
+
+/** Guest reboots in one provisioning before it counts as a loop. */
+export const REBOOTS_MAX = 10;
+
+export function stepPreparing(state: Preparing, event: Event): Move {
+  const { run } = state;
+  switch (event.kind) {
+    case "done": {
+      if (event.operation !== run.operation) return stay(state);
+      if (event.work === "gather" && state.stage === "gathering") {
+        const fact = factAfterGather(event.result.disk, state.first_boot, run);
+        const next: Preparing = { ...state, stage: "publishing", first_boot: fact };
+        const asked = state.reset === undefined ? {} : { reset: state.reset };
+        return stay(
+          next,
+          work({ work: "publish", operation: run.operation, first_boot: fact, ...asked }),
+        );
+      }
+      return event.work === "publish" && state.stage === "publishing"
+        ? beginLaunch(run, state.first_boot)
+        : stay(state);
+    }
+    case "failed":
+      if (event.operation !== run.operation) return stay(state);
+      if (event.work !== (state.stage === "gathering" ? "gather" : "publish")) return stay(state);
+      return stay(failed(event.cause, "off", run.owner, state.first_boot));
+    case "save_failed":
+      // Only ever the write-ahead of `publishing`: nothing has been made visible yet.
+      return stay(failed(event.cause, "off", run.owner, state.first_boot));
+    case "client_left":
+      return detachOwner(state, event.client, event.why);
+    default:
+      return stay(state);
+  }
+}
+
+function factAfterGather(
+  disk: "new" | "replacement" | "existing",
+  fact: FirstBoot,
+  run: Run,
+): FirstBoot {
+  if (disk !== "existing") return { kind: "under_way", operation: run.operation };
+  // A disk that no record knows of: somebody may have worked in it.
+  return fact.kind === "not_begun" ? { kind: "done" } : fact;
+}
+
+export function stepStarting(state: Starting, event: Event, rules: Rules): Move {
+  const { run, first_boot, stage } = state;
+  switch (event.kind) {
+    case "done":
+      if (stage === "settling") return beginGreeting(run, first_boot);
+      if (event.operation !== run.operation) return stay(state);
+      if (event.work === "back_off" && stage === "backing_off") return beginLaunch(run, first_boot);
+      if (event.work === "launch" && stage === "launching") {
+        const [next, effects] = beginGreeting(run, first_boot);
+        return event.result.qemu === undefined ? [next, effects] : [next, [
+          { kind: "save", patch: { qemu: event.result.qemu }, barrier: false },
+          ...effects,
+        ]];
+      }
+      return event.work === "greet" && stage === "greeting"
+        ? greeted(run, first_boot, event.result)
+        : stay(state);
+    case "failed":
+      if (stage === "settling") return beginGreeting(run, first_boot);
+      if (event.operation !== run.operation) return stay(state);
+      if (event.work === "launch" && stage === "launching") {
+        return stay(failed(event.cause, launchedAnyway(event.cause), run.owner, first_boot));
+      }
+      return event.work === "greet" && stage === "greeting"
+        ? stay(failed(event.cause, "running", run.owner, first_boot))
+        : stay(state);
+    case "off_seen":
+      // While launching, the launch itself knows better; between launches it is off anyway.
+      if (stage === "launching" || stage === "backing_off") return stay(state);
+      return offWhileBooting(state, event, rules);
+    case "panicked":
+    case "paused_seen":
+      return stage === "launching" || stage === "backing_off"
+        ? stay(state)
+        : troubleWhileBooting(state, event, rules);
+    case "client_left":
+      return detachOwner(state, event.client, event.why);
+    default:
+      return stay(state);
+  }
+}
+
+/** The sentinel is written down before anything else is done. */
+export function greeted(run: Run, fact: FirstBoot, hello: Hello): Move {
+  const { boot_id, version } = hello;
+  const firstBoot: FirstBoot = hello.first_boot_done ? { kind: "done" } : fact;
+  const scope = run.again?.scope ?? "due";
+  return [
+    {
+      kind: "provisioning",
+      stage: "scripts",
+      run,
+      first_boot: firstBoot,
+      agent: { kind: "up", boot_id },
+    },
+    [
+      ...(fact.kind !== "done" && hello.first_boot_done ? [saveDone(hello.scripts)] : []),
+      emit({ kind: "agent", state: "up", boot_id, version }),
+      work({ work: "provision", operation: run.operation, scope, first_boot: firstBoot }),
+    ],
+  ];
+}
+
+export function saveDone(scripts: Readonly<Record<string, string>>): Effect {
+  return { kind: "save", patch: { first_boot: { kind: "done", scripts } }, barrier: false };
+}
+
+/** A start that hung may have happened; only a plain refusal proves that it did not. */
+function launchedAnyway(cause: Cause): "running" | "off" {
+  return ["timeout", "hypervisor_stuck", "hypervisor_unreachable"].includes(cause.code)
+    ? "running"
+    : "off";
+}
+
+export function stepProvisioning(state: Provisioning, event: Event, rules: Rules): Move {
+  const { run, stage } = state;
+  switch (event.kind) {
+    case "done":
+      if (event.operation !== run.operation) return stay(state);
+      if (event.work === "provision" && stage === "scripts") {
+        const { scripts } = event.result;
+        return [{ ...state, stage: "readying", first_boot: { kind: "done" } }, [
+          saveDone(scripts),
+          work({ work: "await_ready", operation: run.operation }),
+        ]];
+      }
+      return event.work === "await_ready" && stage === "readying"
+        ? becomeRunning(state, event.result, event.at)
+        : stay(state);
+    case "failed":
+      if (event.operation !== run.operation) return stay(state);
+      if (event.work !== (stage === "scripts" ? "provision" : "await_ready")) return stay(state);
+      return event.cause.code === "agent_restarted"
+        ? rebootedWhileProvisioning(state, false)
+        : stay(failed(event.cause, "running", run.owner, state.first_boot));
+    case "rebooted":
+      return rebootedWhileProvisioning(state, true);
+    case "agent_up":
+      return event.hello.boot_id === state.agent.boot_id
+        ? stay(
+          { ...state, agent: { kind: "up", boot_id: state.agent.boot_id } },
+          emit({ kind: "agent", state: "up", boot_id: event.hello.boot_id }),
+        )
+        : rebootedWhileProvisioning(state, true);
+    case "agent_lost":
+      return stay(
+        { ...state, agent: { kind: "lost", boot_id: state.agent.boot_id } },
+        emit({ kind: "agent", state: "lost", text: event.detail }),
+      );
+    case "off_seen":
+      return offWhileBooting(state, event, rules);
+    case "panicked":
+    case "paused_seen":
+      return troubleWhileBooting(state, event, rules);
+    case "client_left":
+      return detachOwner(state, event.client, event.why);
+    default:
+      return stay(state);
+  }
+}
+
+function rebootedWhileProvisioning(state: Provisioning, inFlight: boolean): Move {
+  // What `rum provision` asked to run again has begun; after the reboot only what is due goes on.
+  const again = state.run.again === undefined
+    ? {}
+    : { again: { ...state.run.again, scope: "due" as const } };
+  const run: Run = { ...state.run, ...again, reboots: state.run.reboots + 1 };
+  const told = emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
+  if (run.reboots > REBOOTS_MAX) {
+    const cause: Cause = {
+      code: "provision_failed",
+      message: `The guest rebooted ${run.reboots} times while it was provisioned`,
+      hint: "rum log --list",
+    };
+    const next = failed(cause, "running", run.owner, state.first_boot);
+    return inFlight
+      ? stay({ ...next, cleaning: true }, told, cancel("the guest rebooted"))
+      : stay(next, told);
+  }
+  if (!inFlight) {
+    const [next, effects] = beginGreeting(run, state.first_boot);
+    return [next, [told, ...effects]];
+  }
+  return stay(
+    { kind: "starting", stage: "settling", run, first_boot: state.first_boot },
+    told,
+    cancel("the guest rebooted"),
+  );
+}
+
+function becomeRunning(
+  state: Provisioning,
+  ready: { readonly ready: boolean; readonly why?: string },
+  at: number,
+): Move {
+  const { owner } = state.run;
+  const leaves = owner.kind === "attached" && owner.until === "ready";
+  const { again: _, ...kept } = state.run;
+  return stay(
+    {
+      kind: "running",
+      run: { ...kept, owner: leaves ? DETACHED : owner, reboots: 0 },
+      ready: ready.ready
+        ? { kind: "ready" }
+        : { kind: "not_ready", why: ready.why ?? "what [ready] asks for did not come in time" },
+      agent: state.agent,
+      since: at,
+    },
+    ...(leaves
+      ? [emit({ kind: "owner", state: "detached", client: owner.client, why: "ready" } as const)]
+      : []),
+  );
+}
+
+function offWhileBooting(
+  state: Starting | Provisioning,
+  event: Event & { kind: "off_seen" },
+  rules: Rules,
+): Move {
+  const crashed = event.how === "crashed";
+  const cause: Cause = {
+    code: "start_failed",
+    message: `The machine went off while it was booting (${event.detail})`,
+    hint: "rum log --source boot",
+  };
+  const told = emit({
+    kind: "guest",
+    what: crashed ? "crashed" : event.how === "guest" ? "powered_off" : "forced_off",
+    text: cause.message,
+  });
+  if (crashed && isRecovering(state, rules)) {
+    return withEffect(told, stopToRecover(state, cause, "off", event.at));
+  }
+  return withEffect(told, failBeside(state, cause, "off"));
+}
+
+function troubleWhileBooting(
+  state: Starting | Provisioning,
+  event: Event & { kind: "panicked" | "paused_seen" },
+  rules: Rules,
+): Move {
+  if (event.kind === "panicked") {
+    const cause = panicCause();
+    const told = emit({ kind: "guest", what: "panicked", text: cause.message });
+    return withEffect(
+      told,
+      isRecovering(state, rules)
+        ? stopToRecover(state, cause, "on", event.at)
+        : failBeside(state, cause, "running"),
+    );
+  }
+  if (event.why === "from_outside") {
+    return stay(state, warn("The machine was paused from outside while it was booting"));
+  }
+  const cause = pausedCause(event.why);
+  const what = event.why === "disk_full" ? "disk_full" : "paused";
+  return withEffect(
+    emit({ kind: "guest", what, text: cause.message }),
+    failBeside(state, cause, "running"),
+  );
+}
+
+/** A boot that the restart policy began is the policy's to try again. */
+function isRecovering(state: Starting | Provisioning, rules: Rules): boolean {
+  return rules.onCrash === "restart" && state.run.why === "recovery";
+}
+
+export function stopToRecover(
+  state: Parameters<typeof beginStop>[0] & { readonly run: Run },
+  cause: Cause,
+  power: "on" | "off",
+  at: number,
+): Move {
+  const [next, effects] = beginStop(state, {
+    operation: state.run.operation,
+    goal: { kind: "recover", run: state.run, cause },
+    how: "forced",
+    timeoutMs: 0,
+    why: cause.message,
+    at,
+  });
+  return next.kind === "stopping" ? [{ ...next, power }, effects] : [next, effects];
+}
+
+export function withEffect(first: Move[1][number], [state, effects]: Move): Move {
+  return [state, [first, ...effects]];
+}
+
+export function panicCause(): Cause {
+  return {
+    code: "guest_panicked",
+    message: "The guest's kernel panicked",
+    hint: "rum log --source boot",
+  };
+}
+
+export function pausedCause(why: "disk_full" | "io_error"): Cause {
+  return why === "disk_full"
+    ? {
+      code: "disk_full",
+      message: "The host's disk is full, and the machine was paused to keep its data",
+      hint: "df -h; then rum resume",
+    }
+    : {
+      code: "hypervisor_error",
+      message: "The machine was paused by an input/output error of the host",
+      hint: "dmesg | tail; then rum resume",
+    };
+}
