@@ -1,0 +1,129 @@
+/**
+ * The machine's power switch: the state machine's Hypervisor port over libvirt. What "off" means is
+ * decided here once: libvirt says so, or no longer knows the machine.
+ *
+ * The power button is pressed again every few seconds: a guest that is still booting loses the first
+ * press (nobody listens to ACPI yet), and a second one does no harm to a guest that is going down.
+ */
+import { RumError } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
+import type { HypervisorMachine, MachineStatus } from "../libvirt/hypervisor.ts";
+import type { Hypervisor as PowerPort, WorkContext } from "../machine/effects.ts";
+import type { QemuProcess } from "../machine/events.ts";
+
+export interface PowerOptions {
+  /** Looked up at each use: a rename gives the machine a new handle. */
+  readonly machine: () => HypervisorMachine;
+  /** Brings up what the machine's cards are plugged into, before it starts. */
+  readonly networksUp: (signal: AbortSignal) => Promise<void>;
+  readonly findQemu: () => Promise<QemuProcess | undefined>;
+  /** Corrects the guest's clock after it stood still; best effort. */
+  readonly syncTime: (signal: AbortSignal) => Promise<void>;
+  readonly clock: Clock;
+}
+
+const PRESS_AGAIN_MS = 5000;
+
+export function createPower(options: PowerOptions): PowerPort {
+  const { machine, clock } = options;
+  return {
+    async launch({ signal }) {
+      const { state } = await machine().status({ signal });
+      switch (state) {
+        case "running":
+          break;
+        case "paused":
+          await machine().resume({ signal });
+          break;
+        case "suspended":
+          throw new RumError(
+            "not_supported",
+            "Cannot start the machine: it is suspended to memory by its guest",
+            { hint: "rum down -f && rum up" },
+          );
+        default:
+          await options.networksUp(signal);
+          await machine().start({ signal });
+      }
+      const qemu = await options.findQemu();
+      return qemu === undefined ? {} : { qemu };
+    },
+
+    async shutDown({ signal, deadlineMs }: WorkContext) {
+      const end = clock.monotonicMs() + deadlineMs;
+      const { state } = await machine().status({ signal });
+      if (isOff(state)) return { off: true };
+      if (state === "paused") await machine().resume({ signal });
+      using off = whenOff(machine());
+      for (;;) {
+        const left = end - clock.monotonicMs();
+        if (left <= 0) return { off: false };
+        await pressButton(machine(), signal);
+        const pause = new AbortController();
+        const onAbort = () => pause.abort(signal.reason);
+        signal.addEventListener("abort", onAbort, { once: true });
+        try {
+          const gone = await Promise.race([
+            off.promise.then(() => true),
+            clock.sleep(Math.min(PRESS_AGAIN_MS, left), { signal: pause.signal }).then(() => false),
+          ]);
+          if (gone) return { off: true };
+        } finally {
+          signal.removeEventListener("abort", onAbort);
+          pause.abort(new DOMException("The wait is over", "AbortError"));
+        }
+      }
+    },
+
+    forceOff: ({ signal }) => machine().forceOff({ signal }),
+    async pause({ signal }) {
+      const { state } = await machine().status({ signal });
+      if (state !== "paused") await machine().pause({ signal });
+    },
+    async resume({ signal }) {
+      const { state } = await machine().status({ signal });
+      if (state === "paused") await machine().resume({ signal });
+      await options.syncTime(signal);
+    },
+  };
+}
+
+export function isOff(state: MachineStatus["state"]): boolean {
+  return state === "off" || state === "crashed" || state === "absent";
+}
+
+/** A button that cannot be pressed because the machine is off by now is no failure. */
+async function pressButton(machine: HypervisorMachine, signal: AbortSignal): Promise<void> {
+  try {
+    await machine.shutdown({ signal });
+  } catch (error) {
+    if (isOff((await machine.status({ signal })).state)) return;
+    throw error;
+  }
+}
+
+function whenOff(machine: HypervisorMachine): { promise: Promise<void> } & Disposable {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const watch = machine.watch((event) => {
+    if (event.kind === "state" && isOff(event.status.state)) resolve();
+  });
+  return { promise, [Symbol.dispose]: () => watch[Symbol.dispose]() };
+}
+
+/**
+ * The QEMU process of a machine on this host, by the UUID on its command line; with its start time,
+ * so that whoever reads the record later cannot mistake another process for it.
+ */
+export async function findQemu(uuid: string): Promise<QemuProcess | undefined> {
+  for await (const entry of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(entry.name)) continue;
+    const argv = await Deno.readTextFile(`/proc/${entry.name}/cmdline`).catch(() => "");
+    const words = argv.split("\0");
+    if (words[words.indexOf("-uuid") + 1] !== uuid || !words.includes("-uuid")) continue;
+    const stat = await Deno.readTextFile(`/proc/${entry.name}/stat`).catch(() => "");
+    // The command's name may hold spaces and brackets; fields are counted after the last bracket.
+    const start = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    return Number.isSafeInteger(start) ? { pid: Number(entry.name), start_time: start } : undefined;
+  }
+  return undefined;
+}

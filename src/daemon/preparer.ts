@@ -1,0 +1,262 @@
+/**
+ * Image, disks, seed and definition: the state machine's Preparer port over store and libvirt.
+ *
+ * `gather` does what takes long and shows nothing: whatever it makes has a pending name, so cancelling
+ * is removing those. `publish` only renames, writes the definition and tells libvirt; each of its
+ * steps can be repeated, so a crash between two of them is mended by the next `up`.
+ *
+ * A disk that exists is never written over: a new machine's disk is renamed into an empty place, a
+ * reset renames over the old one only when the new one is complete.
+ */
+import { RumError, toRumError } from "../base/errors.ts";
+import { formatSize } from "../base/units.ts";
+import type { HypervisorMachine } from "../libvirt/hypervisor.ts";
+import type { Preparer } from "../machine/effects.ts";
+import type { MachineRecord, RecordPatch } from "../machine/record.ts";
+import { checkRoom } from "../plan/room.ts";
+import type { HostFacts, Plan, PlannedDrive } from "../plan/types.ts";
+import type { EventBody } from "../protocol/machine_events.ts";
+import { diskSize, growDisk, publishDisk, writeBlankDisk, writeOverlay } from "../store/disks.ts";
+import { type EnsuredImage, ensureImage, verifyInBackground } from "../store/image_ensure.ts";
+import type { ImageProgress } from "../store/image_types.ts";
+import { writeFileAtomic } from "../store/atomic.ts";
+
+export interface Wanted {
+  readonly plan: Plan;
+  readonly facts: HostFacts;
+}
+
+export interface PreparerOptions {
+  /** What the `up` under way asked for; the plan is made before the operation begins. */
+  readonly wanted: () => Wanted;
+  readonly record: () => MachineRecord;
+  readonly save: (patch: RecordPatch) => Promise<void>;
+  readonly emit: (event: EventBody) => void;
+  readonly machine: () => HypervisorMachine;
+  /** Writes the seed for this plan and returns its hash; leaves an equal one alone. */
+  readonly writeSeed: (plan: Plan, signal: AbortSignal) => Promise<string>;
+  readonly removeSeedsBut: (hash: string | undefined) => Promise<void>;
+  readonly domainXml: (plan: Plan, image: ImageOfRecord, seedHash: string) => string;
+  readonly networksDown: (signal?: AbortSignal) => Promise<void>;
+  /** Tells the rest of the daemon that this plan is now the machine's. */
+  readonly adopted: (plan: Plan) => void;
+  readonly removeFolder: () => Promise<void>;
+}
+
+export type ImageOfRecord = NonNullable<MachineRecord["image"]>;
+
+export function createPreparer(options: PreparerOptions): Preparer {
+  const { record, save, emit, machine } = options;
+  let gathered: { image: ImageOfRecord; seedHash: string } | undefined;
+  let madeDrives: PlannedDrive[] = [];
+
+  return {
+    async gather({ signal, reset }) {
+      const { plan, facts } = options.wanted();
+      const existing = await diskSize(plan.paths.overlay);
+      const making = existing === undefined || reset !== undefined;
+      for (const text of checkRoom(plan, facts, { for: making ? "create" : "start" })) {
+        emit({ kind: "warning", text });
+      }
+      madeDrives = [];
+      try {
+        const image = making
+          ? await newDisk(plan, facts, signal)
+          : await keptDisk(plan, existing, signal);
+        await pendingDrives(plan, reset === "all");
+        signal.throwIfAborted();
+        emit({ kind: "progress", step: "seed", text: "writing the seed" });
+        gathered = { image, seedHash: await options.writeSeed(plan, signal) };
+        return { disk: !making ? "existing" : reset === undefined ? "new" : "replacement" };
+      } catch (error) {
+        await removePending(plan);
+        throw error;
+      }
+    },
+
+    async publish({ signal }) {
+      const { plan } = options.wanted();
+      if (gathered === undefined) {
+        throw new RumError("internal", "Cannot publish a machine that was not gathered");
+      }
+      const { image, seedHash } = gathered;
+      await publishDisk(plan.paths.pendingOverlay, plan.paths.overlay);
+      for (const drive of plan.drives) {
+        await publishDisk(plan.paths.pendingDrive(drive.name), drive.path);
+      }
+      await renameIfNeeded(plan, signal);
+      const xml = options.domainXml(plan, image, seedHash);
+      await writeFileAtomic(plan.paths.domainXml, xml);
+      await machine().define(xml, { signal });
+      const { paths: _paths, ...recorded } = plan;
+      await save({
+        name: plan.name,
+        hypervisor_name: plan.hypervisorName,
+        config_path: plan.configPath,
+        hypervisor: plan.hypervisor,
+        accelerator: plan.domainType.type,
+        image,
+        plan: recorded,
+        seed_hash: seedHash,
+        drives: plan.drives.map((d) => ({
+          name: d.name,
+          serial: d.serial,
+          size_bytes: d.sizeBytes,
+        })),
+      });
+      await options.removeSeedsBut(seedHash);
+      options.adopted(plan);
+    },
+
+    discard: () => removePending(options.wanted().plan),
+
+    async wipe({ signal }) {
+      const { plan } = options.wanted();
+      await machine().undefine({ signal });
+      await options.networksDown(signal);
+      await removePending(plan);
+      await removeIfThere(plan.paths.overlay);
+      for (const drive of madeDrives) await removeIfThere(drive.path);
+      const kept = plan.drives.some((d) => !madeDrives.includes(d));
+      if (kept) {
+        await options.removeSeedsBut(undefined);
+        return { left: "drives" };
+      }
+      await options.removeFolder();
+      return { left: "nothing" };
+    },
+
+    async remove({ signal }) {
+      await machine().forceOff({ signal });
+      await machine().undefine({ signal });
+      await options.networksDown(signal);
+      await options.removeFolder();
+    },
+  };
+
+  /** The image is fetched and verified, and an overlay on it waits under its pending name. */
+  async function newDisk(
+    plan: Plan,
+    facts: HostFacts,
+    signal: AbortSignal,
+  ): Promise<ImageOfRecord> {
+    const image = await ensureImage({
+      image: plan.image,
+      arch: plan.arch,
+      paths: facts.paths,
+      lockFile: `${plan.configPath.slice(0, plan.configPath.lastIndexOf("/"))}/rum.lock`,
+      forMachine: true,
+      signal,
+      progress: throttled(emit),
+    });
+    for (const text of image.notes) emit({ kind: "note", text });
+    if (image.cached) hashAlongside(facts, image);
+    const size = Math.max(plan.diskBytes, image.virtualSizeBytes);
+    if (image.virtualSizeBytes > plan.diskBytes) {
+      emit({
+        kind: "warning",
+        text: `resources.disk is ${formatSize(plan.diskBytes)}, and the image has ` +
+          `${formatSize(image.virtualSizeBytes)}; the larger one counts`,
+      });
+    }
+    emit({ kind: "progress", step: "disk", text: `making a disk of ${formatSize(size)}` });
+    await removeIfThere(plan.paths.pendingOverlay);
+    await writeOverlay(plan.paths.pendingOverlay, {
+      backing: image.path,
+      backingFormat: image.format,
+      virtualSizeBytes: size,
+    });
+    return { digest: image.digest, format: image.format, path: image.path, source: image.source };
+  }
+
+  /** The disk that is there; larger when rum.toml says so now. */
+  async function keptDisk(
+    plan: Plan,
+    size: number,
+    signal: AbortSignal,
+  ): Promise<ImageOfRecord> {
+    const image = record().image;
+    if (image === undefined) {
+      throw new RumError(
+        "state_invalid",
+        `Cannot start "${plan.name}": its records do not say which image its disk stands on`,
+        { hint: "rum up --reset" },
+      );
+    }
+    await Deno.stat(image.path).catch((cause) => {
+      throw new RumError(
+        "image_not_found",
+        `Cannot start "${plan.name}": the image its disk stands on is gone: ${image.path}`,
+        { cause, hint: `rum image pull ${plan.image.base}` },
+      );
+    });
+    signal.throwIfAborted();
+    if (size < plan.diskBytes && await growDisk(plan.paths.overlay, plan.diskBytes)) {
+      emit({ kind: "progress", step: "disk", text: `grown to ${formatSize(plan.diskBytes)}` });
+    }
+    return image;
+  }
+
+  async function pendingDrives(plan: Plan, replaceAll: boolean): Promise<void> {
+    for (const drive of plan.drives) {
+      const size = await diskSize(drive.path);
+      if (size === undefined || replaceAll) {
+        await removeIfThere(plan.paths.pendingDrive(drive.name));
+        await writeBlankDisk(plan.paths.pendingDrive(drive.name), drive.sizeBytes);
+        if (size === undefined) madeDrives.push(drive);
+      } else if (size < drive.sizeBytes) {
+        await growDisk(drive.path, drive.sizeBytes);
+      }
+    }
+  }
+
+  async function removePending(plan: Plan): Promise<void> {
+    await removeIfThere(plan.paths.pendingOverlay);
+    for (const drive of plan.drives) await removeIfThere(plan.paths.pendingDrive(drive.name));
+  }
+
+  /** libvirt renames only what is off, which it is whenever something is published. */
+  async function renameIfNeeded(plan: Plan, signal: AbortSignal): Promise<void> {
+    if (record().hypervisor_name === plan.hypervisorName) return;
+    if ((await machine().status({ signal })).state === "absent") return;
+    await machine().rename(plan.hypervisorName, { signal });
+    await save({ name: plan.name, hypervisor_name: plan.hypervisorName });
+  }
+
+  /** A cached image's full hash runs beside the boot, and fails loudly. */
+  function hashAlongside(facts: HostFacts, image: EnsuredImage): void {
+    verifyInBackground(facts.paths, image).catch((thrown) => {
+      const error = toRumError(thrown);
+      emit({ kind: "warning", code: error.code, text: error.message, hint: error.hint });
+    });
+  }
+}
+
+const PROGRESS_EVERY_MS = 250;
+
+/** A download's progress as events, a few a second, the last one always. */
+function throttled(emit: (event: EventBody) => void): (progress: ImageProgress) => void {
+  let last = -Infinity;
+  return ({ stage, bytes, total, bytesPerSecond }) => {
+    const now = performance.now();
+    if (bytes !== total && now - last < PROGRESS_EVERY_MS) return;
+    last = now;
+    const of = total === undefined ? "" : ` of ${formatSize(total)}`;
+    const rate = bytesPerSecond === undefined ? "" : `, ${formatSize(bytesPerSecond)}/s`;
+    emit({
+      kind: "progress",
+      step: "image",
+      text: `${stage} ${formatSize(bytes)}${of}${rate}`,
+      done: bytes,
+      ...(total === undefined ? {} : { total }),
+    });
+  };
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
