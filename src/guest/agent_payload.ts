@@ -11,19 +11,7 @@
  */
 import { RumError } from "../base/errors.ts";
 import { BUILD, VERSION } from "../base/version.ts";
-
-export interface AgentFile {
-  /** Name on the seed and in the guest's folder. */
-  readonly name: string;
-  readonly path: string;
-  readonly mode: number;
-  readonly bytes: number;
-}
-
-export interface AgentPayload {
-  readonly digest: string;
-  readonly files: readonly AgentFile[];
-}
+import type { AgentProgram, AgentProgramFile } from "../plan/types.ts";
 
 /** The stub's text: deno and the program stand beside it, wherever that is. */
 export const AGENT_STUB = `#!/bin/sh
@@ -33,7 +21,7 @@ exec "$d/rum-agent-runtime" run --quiet --no-config --no-lock --no-prompt --cach
 `;
 
 /** @throws {RumError} `internal` when the bundle cannot be made (source form only) */
-export async function agentPayload(options: { cacheFolder: string }): Promise<AgentPayload> {
+export async function agentPayload(options: { cacheFolder: string }): Promise<AgentProgram> {
   switch (BUILD.form) {
     case "compiled": {
       const path = new URL("../../rum-agent", import.meta.url).pathname;
@@ -56,7 +44,7 @@ export async function agentPayload(options: { cacheFolder: string }): Promise<Ag
   }
 }
 
-async function threeFiles(folder: string, deno: string, digest: string): Promise<AgentPayload> {
+async function threeFiles(folder: string, deno: string, digest: string): Promise<AgentProgram> {
   const parts = [
     { name: "rum-agent", path: `${folder}/rum-agent`, mode: 0o755 },
     { name: "rum-agent.js", path: `${folder}/rum-agent.js`, mode: 0o644 },
@@ -68,7 +56,7 @@ async function threeFiles(folder: string, deno: string, digest: string): Promise
   return { digest, files };
 }
 
-function file(name: string, path: string, mode: number, bytes: number): AgentFile {
+function file(name: string, path: string, mode: number, bytes: number): AgentProgramFile {
   return { name, path, mode, bytes };
 }
 

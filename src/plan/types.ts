@@ -54,8 +54,22 @@ export interface HostFacts {
   };
   readonly ninep: { readonly available: boolean; readonly reason: string };
   readonly rumVersion: string;
-  /** SHA-256 of the agent program that this rum carries, and its path on the host. */
-  readonly agent: { readonly digest: string; readonly path: string; readonly bytes: number };
+  /** The agent program that this rum carries: its digest, and its files on the host. */
+  readonly agent: AgentProgram;
+}
+
+export interface AgentProgram {
+  /** SHA-256 of the content; what host and guest compare. */
+  readonly digest: string;
+  /** One file, or a stub with its runtime and script; `rum-agent` is the one that is run. */
+  readonly files: readonly AgentProgramFile[];
+}
+
+export interface AgentProgramFile {
+  readonly name: string;
+  readonly path: string;
+  readonly mode: number;
+  readonly bytes: number;
 }
 
 export interface Plan {

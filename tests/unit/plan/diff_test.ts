@@ -121,7 +121,7 @@ const factTable: [string, Partial<HostFacts>, string, How][] = [
   [
     "a newer agent",
     {
-      agent: { digest: "b".repeat(64), path: "/x", bytes: 1 },
+      agent: { digest: "b".repeat(64), files: [] },
     },
     "agent",
     "live",

@@ -54,7 +54,10 @@ export function sampleFacts(change: Partial<HostFacts> = {}): HostFacts {
     virtiofs: { available: true, reason: "virtiofsd is there" },
     ninep: { available: true, reason: "QEMU has it" },
     rumVersion: "0.1.0",
-    agent: { digest: "a".repeat(64), path: "/opt/rum/rum-agent", bytes: 100 },
+    agent: {
+      digest: "a".repeat(64),
+      files: [{ name: "rum-agent", path: "/opt/rum/rum-agent", mode: 0o755, bytes: 100 }],
+    },
     ...change,
   };
 }

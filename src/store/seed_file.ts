@@ -1,0 +1,71 @@
+/**
+ * The seed on disk: `seed-<hash>.iso`, streamed (it carries the agent, a hundred megabytes), made
+ * beside its place and renamed. A seed of the same hash is left alone: the hash covers everything in
+ * it but the token, and the token that matters is rotated at the first hello anyway.
+ */
+import { SEED_LABEL } from "../cloudinit/boot_script.ts";
+import type { Seed } from "../cloudinit/seed.ts";
+import { isoImage } from "../image/iso9660.ts";
+import type { MachinePaths } from "../plan/paths.ts";
+import type { AgentProgramFile } from "../plan/types.ts";
+import { syncFolder } from "./atomic.ts";
+import { checkOwnFile, fileError } from "./ownership.ts";
+
+const NAME = /^seed-[0-9a-f]{16}\.iso$/;
+
+/** How `makeSeed` opens a program of the agent. */
+export function programSource(file: AgentProgramFile) {
+  return {
+    name: file.name,
+    mode: file.mode,
+    bytes: file.bytes,
+    open: async () => (await Deno.open(file.path, { read: true })).readable,
+  };
+}
+
+/** @returns whether it had to be written */
+export async function writeSeedFile(
+  paths: MachinePaths,
+  seed: Seed,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<boolean> {
+  const path = paths.seed(seed.hash);
+  if (await checkOwnFile(path)) return false;
+  const temporary = `${path}.pending`;
+  const action = `Cannot write the seed "${path}"`;
+  try {
+    await checkOwnFile(temporary);
+    await removeIfThere(temporary);
+    using file = await Deno.open(temporary, { write: true, createNew: true, mode: 0o600 });
+    for await (const piece of isoImage(seed.files, { label: SEED_LABEL })) {
+      options.signal?.throwIfAborted();
+      for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+    }
+    await file.sync();
+    await Deno.rename(temporary, path);
+    await syncFolder(paths.folder);
+    return true;
+  } catch (error) {
+    await removeIfThere(temporary);
+    if (options.signal?.aborted) throw options.signal.reason;
+    throw fileError(error, action);
+  }
+}
+
+/** Removes the seeds of other hashes, and what a killed writer left. */
+export async function removeSeedsBut(paths: MachinePaths, hash: string | undefined): Promise<void> {
+  const kept = hash === undefined ? undefined : paths.seed(hash).slice(paths.folder.length + 1);
+  for await (const entry of Deno.readDir(paths.folder)) {
+    const name = entry.name.replace(/\.pending$/, "");
+    if (!NAME.test(name) || entry.name === kept || !entry.isFile) continue;
+    await removeIfThere(`${paths.folder}/${entry.name}`);
+  }
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
