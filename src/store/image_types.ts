@@ -10,6 +10,8 @@ export type VerifiedBy = "config" | "distributor" | "rum.lock" | "first_use" | "
 export interface ImageProgress {
   /** `fetch`, `import`, `hash`, or a stage of a build. */
   readonly stage: string;
+  /** Of a stage that is not counted in bytes. */
+  readonly percent?: number;
   readonly bytes: number;
   /** Absent when the server does not say. */
   readonly total?: number;

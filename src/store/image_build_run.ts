@@ -1,0 +1,105 @@
+/**
+ * Runs one tool of an image build: bounded in time, cancellable, with its output as lines for the
+ * progress and its last lines for the error. A tool ends when rum dies, whatever rum dies of.
+ */
+import { RumError } from "../base/errors.ts";
+import { withDeadline } from "../base/deadline.ts";
+import { printableLine } from "../base/printable.ts";
+
+export interface ToolRun {
+  readonly args: readonly string[];
+  /** In sentences: "mmdebstrap of debian-12". */
+  readonly what: string;
+  readonly timeoutMs: number;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly onLine?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export type RunTool = (program: string, run: ToolRun) => Promise<void>;
+
+const TAIL_LINES = 12;
+const KILL_AFTER_MS = 10_000;
+/** An ordinary user's PATH lacks the folders where mke2fs lives. */
+export const TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** @throws {RumError} `image_build` with the tool's last lines, `disk_full`, `timeout` */
+export const runTool: RunTool = async (program, run) => {
+  const { what, timeoutMs, signal } = run;
+  const tail: string[] = [];
+  const status = await withDeadline(
+    { waitingFor: `The image build (${what})`, timeoutMs, signal, lastSeen: () => tail.at(-1) },
+    async (stop) => {
+      const child = new Deno.Command("setpriv", {
+        args: ["--pdeathsig", "TERM", "--", program, ...run.args],
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+        cwd: run.cwd,
+        env: { PATH: TOOL_PATH, LC_ALL: "C.UTF-8", ...run.env },
+      }).spawn();
+      const end = () => {
+        // TERM first: mmdebstrap unmounts and removes its tree by itself.
+        kill(child, "SIGTERM");
+        const hard = setTimeout(() => kill(child, "SIGKILL"), KILL_AFTER_MS);
+        child.status.finally(() => clearTimeout(hard));
+      };
+      stop.addEventListener("abort", end, { once: true });
+      const line = (text: string) => {
+        tail.push(printableLine(text, 300));
+        if (tail.length > TAIL_LINES) tail.shift();
+        run.onLine?.(text);
+      };
+      try {
+        await Promise.all([eachLine(child.stdout, line), eachLine(child.stderr, line)]);
+        return await child.status;
+      } finally {
+        stop.removeEventListener("abort", end);
+      }
+    },
+  );
+  if (status.success) return;
+  const text = tail.join("\n");
+  if (/No space left on device|ENOSPC/.test(text)) {
+    throw new RumError(
+      "disk_full",
+      `The image build (${what}) failed: no space is left on the disk`,
+      {
+        hint: "df -h",
+        cause: text,
+      },
+    );
+  }
+  const said = tail.filter((one) => /^(E:|error|fatal|.*: )/i.test(one)).at(-1) ?? tail.at(-1);
+  throw new RumError(
+    "image_build",
+    `The image build (${what}) failed with ${
+      status.signal === null ? `code ${status.code}` : status.signal
+    }${said === undefined ? "" : `: ${said}`}`,
+    { cause: text === "" ? undefined : text, hint: "rum -v image build, to see its last lines" },
+  );
+};
+
+async function eachLine(
+  stream: ReadableStream<Uint8Array>,
+  line: (text: string) => void,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of stream) {
+    // apt draws progress with carriage returns: each is a line of its own here.
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split(/[\r\n]+/);
+    rest = parts.pop()!.slice(-4096);
+    for (const part of parts) if (part !== "") line(part);
+  }
+  if (rest !== "") line(rest);
+}
+
+function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch {
+    // Gone already.
+  }
+}
