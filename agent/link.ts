@@ -2,12 +2,13 @@
  * How a host reaches this agent: every way that this machine has, at once. Which one is used is the
  * host's choice; a session is the same on all of them.
  *
- *   auto        the virtio-serial port when it is there, vsock when the kernel has it
+ *   auto        the virtio-serial port when it is there, vsock when kernel and runtime have it
  *   port:PATH   that port        vsock:PORT   that vsock port        unix:PATH   a socket, for tests
  */
 import { connCarrier } from "../src/wire/mux_conn.ts";
 import { createMux } from "../src/wire/mux.ts";
 import type { Mux } from "../src/wire/mux_types.ts";
+import { vsockAllowed } from "../src/wire/mux_vsock.ts";
 import { listenVsock } from "./link_vsock.ts";
 import { PORT_PATH, servePort } from "./link_port.ts";
 
@@ -52,7 +53,7 @@ export async function serveLinks(options: LinkOptions): Promise<void> {
 async function serveAll(options: LinkOptions): Promise<void> {
   const ways: Promise<void>[] = [];
   if (exists(PORT_PATH)) ways.push(servePort({ ...options, path: PORT_PATH }));
-  if (exists("/dev/vsock")) {
+  if (exists("/dev/vsock") && vsockAllowed()) {
     ways.push(
       listenVsock({ ...options, port: VSOCK_PORT }).catch((error) => {
         // A kernel with the device and no transport below it: the port is the way then.
@@ -62,7 +63,9 @@ async function serveAll(options: LinkOptions): Promise<void> {
     );
   }
   if (ways.length === 0) {
-    throw new Error(`Found neither ${PORT_PATH} nor /dev/vsock: no host can reach this agent`);
+    throw new Error(
+      `Found neither ${PORT_PATH} nor a usable /dev/vsock: no host can reach this agent`,
+    );
   }
   await Promise.all(ways);
 }

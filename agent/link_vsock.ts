@@ -5,6 +5,7 @@
  */
 import { connCarrier } from "../src/wire/mux_conn.ts";
 import { createMux } from "../src/wire/mux.ts";
+import { VSOCK_REFUSED, vsockAllowed } from "../src/wire/mux_vsock.ts";
 import type { Mux } from "../src/wire/mux_types.ts";
 
 export const HOST_CID = 2;
@@ -23,9 +24,14 @@ export interface VsockLinkOptions {
   readonly signal: AbortSignal;
 }
 
-/** Accepts until the signal; resolves once listener and connections are closed. */
+/**
+ * Accepts until the signal; resolves once listener and connections are closed.
+ *
+ * @throws {Error} when vsock cannot be used here
+ */
 export async function listenVsock(options: VsockLinkOptions): Promise<void> {
   const { signal } = options;
+  if (!vsockAllowed()) throw new Error(`Cannot listen on vsock: ${VSOCK_REFUSED}`);
   const allowed = options.acceptCid ?? HOST_CID;
   const listener = Deno.listen({ transport: "vsock", cid: CID_ANY, port: options.port });
   const live = new Set<Mux>();

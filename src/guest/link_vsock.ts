@@ -3,6 +3,7 @@
  * behaves the same on every transport.
  */
 import { connCarrier } from "../wire/mux_conn.ts";
+import { VSOCK_REFUSED, vsockAllowed } from "../wire/mux_vsock.ts";
 import { type GuestLink, reconnectingLink } from "./link_reconnect.ts";
 
 export function vsockLink(address: { readonly cid: number; readonly port: number }): GuestLink {
@@ -10,6 +11,7 @@ export function vsockLink(address: { readonly cid: number; readonly port: number
   return reconnectingLink({
     transport: "vsock",
     dial: async () => {
+      if (!vsockAllowed()) throw new Error(`vsock cannot be used: ${VSOCK_REFUSED}`);
       try {
         return connCarrier(await Deno.connect({ transport: "vsock", cid, port }));
       } catch (cause) {
