@@ -3,8 +3,8 @@
  * and how the agent starts. Everything else goes through the agent, so the seed rarely changes, and
  * a changed key or user needs no new instance-id.
  *
- * cloud-init parses YAML 1.1, where `yes`, `on`, `0777` and `1:20` are no strings. So strings are
- * quoted by an emitter that knows 1.1, loaded on first use.
+ * cloud-init parses YAML 1.1, where `yes`, `on`, `0777`, `1:20` and `<<` are no strings. So every
+ * string is quoted; the emitter's own 1.1 mode leaves `<<` bare. It is loaded on first use.
  */
 import type { Plan } from "../plan/types.ts";
 import { BOOT_COMMAND } from "./boot_script.ts";
@@ -29,6 +29,8 @@ export async function userData(user: GuestUser): Promise<string> {
     // The agent tells the host its keys; printing them to the console costs a second.
     no_ssh_fingerprints: true,
     ssh: { emit_keys_to_console: false },
+    // It asks debconf about boot disks that a virtual machine does not have.
+    grub_dpkg: { enabled: false },
     // Else sudo waits for a name server to know the machine's own name.
     manage_etc_hosts: "localhost",
     bootcmd: [BOOT_COMMAND],
@@ -61,7 +63,6 @@ export async function networkConfig(nics: Plan["nics"]): Promise<string | undefi
 async function yaml(document: unknown): Promise<string> {
   const { stringify } = await import("yaml");
   return stringify(document, {
-    version: "1.1",
     lineWidth: 0,
     aliasDuplicateObjects: false,
     defaultKeyType: "PLAIN",

@@ -9,18 +9,11 @@ import { AGENT_UNIT, autologinDropIn, BOOT_SCRIPT, START_SCRIPT } from "./boot_s
 import { metaData, networkConfig, userData } from "./documents.ts";
 
 export interface SeedOptions {
-  /** The agent's program, one file or several; `rum-agent` is the one that is run. */
-  readonly agent: {
-    readonly digest: string;
-    readonly files: readonly {
-      readonly name: string;
-      readonly mode: number;
-      readonly bytes: number;
-      readonly open: IsoSource["open"];
-    }[];
-  };
+  /** Opens a file of the agent's program by its path on this host. */
+  readonly open: (path: string) => ReturnType<IsoSource["open"]>;
   /** The machine's own public key, beside those of rum.toml. */
   readonly machineKey: string;
+  /** As it is written to the seed: 32 bytes in hex. */
   readonly token: string;
 }
 
@@ -32,7 +25,7 @@ export interface Seed {
 }
 
 export async function makeSeed(
-  plan: Pick<Plan, "id" | "hostname" | "user" | "ssh" | "nics" | "autologin">,
+  plan: Pick<Plan, "id" | "hostname" | "user" | "ssh" | "nics" | "autologin" | "agent">,
   options: SeedOptions,
 ): Promise<Seed> {
   const keys = [options.machineKey.trim(), ...plan.ssh.authorizedKeys];
@@ -41,19 +34,19 @@ export async function makeSeed(
     file("meta-data", await metaData(plan)),
     file("user-data", await userData({ ...plan.user, authorizedKeys: [...new Set(keys)] })),
     ...(network === undefined ? [] : [file("network-config", network)]),
-    file("rum-agent.digest", `${options.agent.digest}\n`),
+    file("rum-agent.digest", `${plan.agent.digest}\n`),
     file("rum-agent.service", AGENT_UNIT),
     file("rum-boot.sh", BOOT_SCRIPT),
     file("rum-start.sh", START_SCRIPT),
     ...(plan.autologin ? [file("rum-autologin.conf", autologinDropIn(plan.user.name))] : []),
   ];
-  const programs = options.agent.files.map((program): IsoFile => ({
+  const programs = plan.agent.files.map((program): IsoFile => ({
     name: program.name,
     mode: program.mode,
-    content: { sizeBytes: program.bytes, open: program.open },
+    content: { sizeBytes: program.bytes, open: () => options.open(program.path) },
   }));
   return {
-    hash: hashOf(told, options.agent),
+    hash: hashOf(told, plan.agent),
     files: [...told, ...programs, file("token", `${options.token}\n`, 0o600)],
   };
 }
@@ -63,7 +56,7 @@ interface TextFile extends IsoFile {
 }
 
 /** Programs count by their digest, not by their hundred megabytes. */
-function hashOf(files: readonly TextFile[], agent: SeedOptions["agent"]): string {
+function hashOf(files: readonly TextFile[], agent: Plan["agent"]): string {
   const hash = createHash("sha256");
   for (const { name, mode, content } of files) {
     hash.update(`${name} ${mode} ${content.length}\n`).update(content);
