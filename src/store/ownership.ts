@@ -69,7 +69,9 @@ async function ensureParent(path: string, uid: number): Promise<void> {
       throw fileError(error, `Cannot look at "${parent}"`);
     }
   }
-  if (info === undefined) return await ensureOwnFolder(parent, { uid, mode: 0o711 });
+  if (info === undefined) {
+    return await ensureOwnFolder(parent, { uid, mode: uid === 0 ? 0o755 : 0o700 });
+  }
   if (!info.isDirectory) {
     throw new RumError("state_invalid", `Cannot make "${path}": "${parent}" is not a folder`);
   }
