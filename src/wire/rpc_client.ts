@@ -118,11 +118,9 @@ export class RpcClient {
     }
   }
 
-  /** Ends the connection. Idempotent, never throws. */
-  async close(): Promise<void> {
+  /** Ends every request; the owner of the stream then ends that, which tells the server. */
+  close(): void {
     this.#end(new RumError("cancelled", "The connection was closed on this side"));
-    await this.#writer.close();
-    await this.#reader.cancel();
   }
 
   async #read(): Promise<void> {

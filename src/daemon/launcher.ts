@@ -1,0 +1,203 @@
+/**
+ * "There is a daemon, and here is a connection to it": the one way in for every command that needs
+ * one. Looks first, starts only when nobody holds the machine's lock, and then lets the lock decide:
+ * of twenty launchers at once each may start a process, one of these gets the lock, the others say
+ * "already" and end, and all twenty connect to the one.
+ *
+ *   connect ── welcome ───────────────────────────────► connected
+ *     │ nobody listens, lock free ──► start one ──────► connect again
+ *     │ nobody listens, lock held ──► wait for the holder (it starts, ends, or is a one-shot `down`)
+ *     │ listens, no welcome ────────► hung: after 10 s ended, where the caller may do that
+ *     └ another protocol ───────────► released by the line protocol, where the caller agrees
+ */
+import { type Clock, systemClock } from "../base/clock.ts";
+import { errorFromDocument, RumError, toRumError } from "../base/errors.ts";
+import type { MachinePaths } from "../plan/paths.ts";
+import { busyError } from "../store/flock.ts";
+import { askLine } from "./ask_line.ts";
+import { buildName, connectDaemon, type DaemonClient } from "./client.ts";
+import { VERSION } from "../base/version.ts";
+import { endHungDaemon } from "./hung.ts";
+import { livingHolder } from "./probe.ts";
+import { selfCommand } from "./self_command.ts";
+import { spawnDaemon, type SpawnOptions, systemdRunDaemon } from "./spawn.ts";
+
+export interface EnsureOptions {
+  readonly id: string;
+  readonly paths: MachinePaths;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal?: AbortSignal;
+  /** For the whole of it. */
+  readonly timeoutMs?: number;
+  /** `up`, `down` and `destroy` may end a daemon that does not answer. */
+  readonly mayEndHung?: boolean;
+  /** May a daemon of another protocol be sent away? Absent = no, refused with a hint. */
+  readonly onOtherVersion?: (refusal: RumError) => Promise<boolean>;
+  /** For stderr: what was noticed on the way. */
+  readonly note?: (text: string) => void;
+  /** What to start; tests hand in their own daemon. */
+  readonly command?: readonly string[];
+  readonly clock?: Clock;
+}
+
+const START_MS = 30_000;
+const HUNG_MS = 10_000;
+const POLL_MS = 50;
+
+/** @throws {RumError} `daemon_failed`, `daemon_hung`, `busy`, `version_mismatch`, `timeout` */
+export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient> {
+  const { paths, signal, note, clock = systemClock, timeoutMs = 60_000 } = options;
+  const end = clock.monotonicMs() + timeoutMs;
+  const state: Progress = { endedHung: false, released: false };
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      const client = await connectDaemon(paths, { signal });
+      if (client.welcome.build !== buildName() || client.welcome.version !== VERSION) {
+        note?.(
+          `The machine's background process is rum ${client.welcome.version} ` +
+            `(${client.welcome.build}), this is ${VERSION} (${buildName()})`,
+        );
+      }
+      return client;
+    } catch (thrown) {
+      await resolveRefusal(toRumError(thrown), options, state, clock);
+    }
+    if (clock.monotonicMs() >= end) {
+      const holder = await livingHolder(paths.lock);
+      if (holder !== undefined) throw busyError(holder);
+      throw new RumError(
+        "timeout",
+        `Connecting to the machine's background process took longer than ${timeoutMs / 1000} s`,
+        { hint: `less ${paths.daemonLog}` },
+      );
+    }
+  }
+}
+
+interface Progress {
+  hungSince?: number;
+  /** Whom we wait for, and since when. */
+  waitingFor?: { readonly pid: number; readonly since: number };
+  endedHung: boolean;
+  released: boolean;
+}
+
+/** One step towards a connection; throws when there is none to be taken. */
+async function resolveRefusal(
+  error: RumError,
+  options: EnsureOptions,
+  state: Progress,
+  clock: Clock,
+): Promise<void> {
+  const { paths, signal } = options;
+  switch (error.code) {
+    case "daemon_hung":
+      return await whenHung(error, options, state, clock);
+    case "version_mismatch":
+      return await whenOtherVersion(error, options, state);
+    case "busy":
+    case "shutting_down":
+    case "daemon_unreachable":
+      break;
+    default:
+      throw error;
+  }
+  state.hungSince = undefined;
+  const holder = await livingHolder(paths.lock);
+  if (holder === undefined && error.data?.kind !== "closed" && error.code !== "busy") {
+    return await start(options, clock);
+  }
+  if (holder !== undefined) {
+    if (state.waitingFor?.pid !== holder.pid) {
+      state.waitingFor = { pid: holder.pid, since: clock.monotonicMs() };
+      if (holder.role === "one-shot") {
+        options.note?.(`Waiting for process ${holder.pid} (${holder.operation})`);
+      }
+    }
+    const waited = clock.monotonicMs() - state.waitingFor.since;
+    // A daemon that holds the lock and has published nothing for so long does not start any more.
+    if (holder.role === "daemon" && waited > START_MS) {
+      return await whenHung(error, options, { ...state, hungSince: -Infinity }, clock);
+    }
+  }
+  await clock.sleep(POLL_MS + Math.random() * POLL_MS, { signal });
+}
+
+async function whenHung(
+  error: RumError,
+  options: EnsureOptions,
+  state: Progress,
+  clock: Clock,
+): Promise<void> {
+  const { mayEndHung = false, paths, note, signal } = options;
+  // Silent, and not the machine's holder: whoever starts finds out what it is and refuses it.
+  if (await livingHolder(paths.lock) === undefined) return await start(options, clock);
+  if (!mayEndHung || state.endedHung) throw error;
+  // The failed attempt to connect took its 3 s before we learned of it.
+  state.hungSince ??= clock.monotonicMs() - 3000;
+  if (clock.monotonicMs() - state.hungSince < HUNG_MS) return;
+  state.endedHung = true;
+  await endHungDaemon(paths, { signal, note, clock });
+}
+
+async function whenOtherVersion(
+  error: RumError,
+  options: EnsureOptions,
+  state: Progress,
+): Promise<void> {
+  const { onOtherVersion, paths, signal } = options;
+  if (state.released) throw error;
+  if (onOtherVersion === undefined || !await onOtherVersion(error)) {
+    throw new RumError("version_mismatch", error.message, {
+      hint: "rum daemon restart (the machine runs on)",
+      cause: error,
+      data: error.data,
+    });
+  }
+  state.released = true;
+  await askLine(paths, "release", { timeoutMs: 3000, signal });
+}
+
+async function start(options: EnsureOptions, clock: Clock): Promise<void> {
+  const { id, paths, env, signal } = options;
+  const command = options.command ?? selfCommand(["up", "--serve", id]);
+  const spawning: SpawnOptions = { id, paths, command, env, signal, timeoutMs: START_MS };
+  const causes: RumError[] = [];
+  const ways = env.RUM_LAUNCH === "systemd" ? [bySystemd, bySpawn] : [bySpawn, bySystemd];
+  for (const way of ways) {
+    try {
+      return await way(spawning, clock);
+    } catch (thrown) {
+      const error = toRumError(thrown);
+      // It started and refused with its own sentence: another way to start it changes nothing.
+      if (signal?.aborted || error.data?.said === true) throw error;
+      causes.push(error);
+    }
+  }
+  throw new RumError(
+    "daemon_failed",
+    `Cannot start the machine's background process: ${
+      causes.map((cause) => cause.message).join("; then: ")
+    }. Its log is ${paths.daemonLog}`,
+    { hint: `rum up --serve ${id}`, cause: causes[0] },
+  );
+}
+
+async function bySpawn(options: SpawnOptions, clock: Clock): Promise<void> {
+  const readiness = await spawnDaemon(options);
+  if (readiness.ready) return;
+  if ("error" in readiness) {
+    const error = errorFromDocument(readiness.error);
+    throw new RumError(error.code, error.message, {
+      hint: error.hint,
+      data: { ...error.data, said: true },
+    });
+  }
+  // Somebody was faster. They may not listen yet.
+  await clock.sleep(POLL_MS, { signal: options.signal });
+}
+
+async function bySystemd(options: SpawnOptions): Promise<void> {
+  await systemdRunDaemon(options);
+}
