@@ -3,11 +3,13 @@
  * adds the command line and the real links, tests add theirs.
  */
 import type { Mux } from "../src/wire/mux_types.ts";
+import { applyAtBoot } from "./apply/apply.ts";
 import type { AgentContext } from "./context.ts";
 import { ExecRegistry } from "./exec/registry.ts";
 import { readFacts } from "./facts.ts";
 import { AgentLog } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
+import { OneAtATime } from "./one_at_a_time.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { serveLink } from "./serve.ts";
 import { METHODS } from "./table.ts";
@@ -35,12 +37,19 @@ export async function createAgent(
     token: new TokenFile(options),
     execs: new ExecRegistry(),
     provisioner: new Provisioner(options, facts, log),
+    applying: new OneAtATime(),
     hostSeen: Promise.withResolvers<void>(),
     restart: hooks.restart,
   };
   return {
     context,
     serve: (mux) => serveLink(mux, METHODS, context),
-    boot: () => context.provisioner.runUnattended(context.hostSeen.promise),
+    boot: async () => {
+      const outcomes = await context.applying.run(() => applyAtBoot(options));
+      for (const { item, message } of outcomes) {
+        if (message !== undefined) log.write(`at boot, ${item}: ${message}`);
+      }
+      await context.provisioner.runUnattended(context.hostSeen.promise);
+    },
   };
 }

@@ -3,6 +3,7 @@ import type { ExecRegistry } from "./exec/registry.ts";
 import type { Facts } from "./facts.ts";
 import type { AgentLog } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
+import type { OneAtATime } from "./one_at_a_time.ts";
 import type { Provisioner } from "./provision/provisioner.ts";
 import type { TokenFile } from "./token.ts";
 
@@ -13,6 +14,7 @@ export interface AgentContext {
   readonly token: TokenFile;
   readonly execs: ExecRegistry;
   readonly provisioner: Provisioner;
+  readonly applying: OneAtATime;
   /** Resolves at the first authenticated hello of this process. */
   readonly hostSeen: PromiseWithResolvers<void>;
   /** Replaces this process by the installed agent, or ends it for its unit to restart. */

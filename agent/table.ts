@@ -1,6 +1,8 @@
 /** Every method of the agent by name: the whole of what a host can ask. */
+import { apply } from "./methods/apply.ts";
 import { dial } from "./methods/dial.ts";
 import { exec } from "./methods/exec.ts";
+import { fileRead, fileStat, fileWrite } from "./methods/files.ts";
 import { hello } from "./methods/hello.ts";
 import { listeners } from "./methods/listeners.ts";
 import { logs } from "./methods/logs.ts";
@@ -9,10 +11,12 @@ import { shutdown } from "./methods/shutdown.ts";
 import { resize, signal } from "./methods/signal.ts";
 import { stats } from "./methods/stats.ts";
 import { time } from "./methods/time.ts";
+import { treeRead, treeWrite } from "./methods/tree.ts";
 import type { MethodTable } from "./serve.ts";
 
 export const METHODS: MethodTable = {
   hello,
+  apply,
   exec,
   signal,
   resize,
@@ -23,4 +27,9 @@ export const METHODS: MethodTable = {
   shutdown,
   stats,
   time,
+  "file.stat": fileStat,
+  "file.read": fileRead,
+  "file.write": fileWrite,
+  "tree.read": treeRead,
+  "tree.write": treeWrite,
 };

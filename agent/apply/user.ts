@@ -1,0 +1,85 @@
+/**
+ * The machine's user: account, groups, shell, sudo without a password, authorized keys. Keys of
+ * others in the same file stay; the account never gets a password.
+ */
+import { RumError } from "../../src/base/errors.ts";
+import type { ApplyParams } from "../../src/protocol/agent.ts";
+import { accountOf } from "../accounts.ts";
+import { readText } from "../facts.ts";
+import { putBlock, putFile } from "./edit.ts";
+import { must, tool } from "./tools.ts";
+
+type User = NonNullable<ApplyParams["user"]>;
+
+const NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
+
+/** True when anything was changed. */
+export async function applyUser(user: User): Promise<boolean> {
+  for (const name of [user.name, ...user.groups]) {
+    if (!NAME.test(name)) throw new RumError("invalid_params", `"${name}" is no name of a user`);
+  }
+  let changed = await ensureAccount(user);
+  for (const group of user.groups) changed = await ensureMember(user.name, group) || changed;
+  if (user.name !== "root") {
+    changed = await putFile(
+      `/etc/sudoers.d/90-rum-${user.name}`,
+      `${user.name} ALL=(ALL) NOPASSWD:ALL\n`,
+      0o440,
+    ) || changed;
+  }
+  return await applyKeys(user) || changed;
+}
+
+async function ensureAccount(user: User): Promise<boolean> {
+  const account = await accountOf(user.name);
+  const shell = await shellOf(user.shell);
+  if (account === undefined) {
+    const grouped = (await tool("getent", "group", user.name)).code === 0;
+    const group = grouped ? ["-g", user.name] : ["-U"];
+    await must("useradd", "--create-home", "--shell", shell, ...group, "--", user.name);
+    // "*" and not "!": no password fits, yet sshd does not call the account locked.
+    await must("usermod", "--password", "*", "--", user.name);
+    return true;
+  }
+  if (account.shell === shell || user.name === "root") return false;
+  await must("usermod", "--shell", shell, "--", user.name);
+  return true;
+}
+
+/** A shell that is not installed would lock the user out. */
+async function shellOf(wanted: string): Promise<string> {
+  const found = await Deno.stat(wanted).catch(() => undefined);
+  if (found?.isFile) return wanted;
+  throw new RumError("agent_error", `The guest has no shell "${wanted}"`);
+}
+
+async function ensureMember(user: string, group: string): Promise<boolean> {
+  const line = (await readText("/etc/group")).split("\n")
+    .find((each) => each.startsWith(`${group}:`));
+  if (line?.split(":")[3]?.split(",").includes(user)) return false;
+  if (line === undefined && (await tool("getent", "group", group)).code !== 0) {
+    await must("groupadd", "--", group);
+  }
+  await must("usermod", "--append", "--groups", group, "--", user);
+  return true;
+}
+
+async function applyKeys(user: User): Promise<boolean> {
+  const account = await accountOf(user.name);
+  if (account === undefined) throw new RumError("agent_error", `User "${user.name}" is missing`);
+  const folder = `${account.home}/.ssh`;
+  for (const path of [folder, `${folder}/authorized_keys`]) {
+    // The user owns this folder: a link there would make root write wherever it points.
+    const found = await Deno.lstat(path).catch(() => undefined);
+    if (found?.isSymlink) {
+      throw new RumError("agent_error", `"${path}" is a link; keys not written`);
+    }
+  }
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  await Deno.chown(folder, account.uid, account.gid);
+  const path = `${folder}/authorized_keys`;
+  const keys = user.authorizedKeys.filter((key) => !/[\r\n]/.test(key));
+  const changed = await putBlock(path, keys, 0o600);
+  if (changed) await Deno.chown(path, account.uid, account.gid);
+  return changed;
+}
