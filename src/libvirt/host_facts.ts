@@ -148,6 +148,9 @@ async function virtiofsOf(
   const program = await findVirtiofsd();
   if (program === undefined) return no("virtiofsd is not installed");
   const library = await libraryVersion(open, signal);
+  if (library === 0 && env.uid !== 0) {
+    return no("only an open connection can tell libvirt's version");
+  }
   const unprivileged = hypervisor.kind === "session" ||
     env.uid !== 0 && hypervisor.kind === "embed";
   if (unprivileged && library < 10) {
