@@ -41,7 +41,7 @@ export async function resolveCommand(params: ExecParams, root = ""): Promise<Com
   const argv = params.login && params.argv.length === 0 ? [account.shell, "-l"] : params.argv;
   if (argv.length === 0) throw new RumError("exec_failed", "There is no command to run");
   const cwd = await folderOf(params.cwd, account);
-  await requireExecutable(argv[0], env.PATH, cwd);
+  await findProgram(argv[0], env.PATH, cwd);
   return { argv: [...become(account), ...argv], env, cwd, account };
 }
 
@@ -72,7 +72,12 @@ async function folderOf(wanted: string | undefined, account: Account): Promise<s
   return (await Deno.stat(account.home).catch(() => undefined))?.isDirectory ? account.home : "/";
 }
 
-async function requireExecutable(program: string, path: string, cwd: string): Promise<void> {
+/**
+ * Where a program is, looked up as execvp would in the command's own PATH.
+ *
+ * @throws {RumError} `exec_failed`, 127 when it is nowhere, 126 when it is no executable file
+ */
+export async function findProgram(program: string, path: string, cwd: string): Promise<string> {
   const places = program.includes("/")
     ? [program.startsWith("/") ? program : `${cwd}/${program}`]
     : path.split(":").map((folder) => `${folder || cwd}/${program}`);
@@ -81,7 +86,7 @@ async function requireExecutable(program: string, path: string, cwd: string): Pr
     const found = await Deno.stat(place).catch(() => undefined);
     if (found === undefined) continue;
     seen = true;
-    if (found.isFile && ((found.mode ?? 0) & 0o111) !== 0) return;
+    if (found.isFile && ((found.mode ?? 0) & 0o111) !== 0) return place;
   }
   throw new RumError(
     "exec_failed",
