@@ -107,7 +107,10 @@ function dispatch(state: MachineState, event: Event, rules: Rules): Move {
 /** The record first, then who follows is told, then the work. */
 function complete(before: MachineState, after: MachineState, effects: readonly Effect[]): Move {
   const moved = describePhase(before) !== describePhase(after);
-  const factMoved = JSON.stringify(firstBootOf(before)) !== JSON.stringify(firstBootOf(after));
+  // A machine on its way out keeps the fact that is on record: it may get stuck half-way.
+  const leaving = after.kind === "destroying" || after.kind === "stuck";
+  const factMoved = !leaving &&
+    JSON.stringify(firstBootOf(before)) !== JSON.stringify(firstBootOf(after));
   if (after.kind === "over" || (!moved && !factMoved)) {
     return moved ? [after, [...effects, phaseEvent(before, after)]] : [after, effects];
   }

@@ -95,6 +95,8 @@ export function stepStarting(state: Starting, event: Event, rules: Rules): Move 
     case "failed":
       if (stage === "settling") return beginGreeting(run, first_boot);
       if (event.operation !== run.operation) return stay(state);
+      // A pause that could not be kept is only a shorter pause.
+      if (event.work === "back_off" && stage === "backing_off") return beginLaunch(run, first_boot);
       if (event.work === "launch" && stage === "launching") {
         return stay(failed(event.cause, launchedAnyway(event.cause), run.owner, first_boot));
       }

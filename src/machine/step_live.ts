@@ -127,7 +127,9 @@ export function stepFailed(state: Failed, event: Event): Move {
         emit({ kind: "agent", state: "up", boot_id: event.hello.boot_id }),
       );
     case "rebooted":
-      return stay(state, emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" }));
+      return state.power === "off"
+        ? stay(state)
+        : stay(state, emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" }));
     case "client_left":
       return detachOwner(state, event.client, event.why);
     default:

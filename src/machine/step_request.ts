@@ -73,7 +73,9 @@ export function stepAtRest(state: MachineState, event: Event): Move {
   }
   if (isWorking(state)) return stay(state);
   const run: Run = { ...newRun(event.operation, DETACHED), why: "found" };
-  return beginGreeting(run, firstBootOf(state));
+  // It runs, so it has a disk, whatever the record says: unknown counts as done.
+  const fact = firstBootOf(state);
+  return beginGreeting(run, fact.kind === "not_begun" ? { kind: "done" } : fact);
 }
 
 function newRun(operation: string, owner: Owner): Run {

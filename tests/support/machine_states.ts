@@ -1,0 +1,331 @@
+/** One example of every phase and stage, and of every event: what the table tests go through. */
+import type { Event, EventBody } from "../../src/machine/events.ts";
+import {
+  type Agent,
+  type FirstBoot,
+  type MachineState,
+  NO_CRASHES,
+  type Owner,
+  type Run,
+} from "../../src/machine/state.ts";
+
+export const OWNER: Owner = {
+  kind: "attached",
+  client: "owner",
+  operation: "op-1",
+  until: "interrupt",
+};
+export const RUN: Run = {
+  operation: "op-1",
+  owner: OWNER,
+  why: "up",
+  crashes: NO_CRASHES,
+  reboots: 0,
+};
+export const ALONE: Run = { ...RUN, owner: { kind: "detached" } };
+export const AGENT: Agent = { kind: "up", boot_id: "boot-1" };
+export const NOT_BEGUN: FirstBoot = { kind: "not_begun" };
+export const UNDER_WAY: FirstBoot = { kind: "under_way", operation: "op-1" };
+export const ENDED: FirstBoot = { kind: "ended", why: "script_failed" };
+export const DONE: FirstBoot = { kind: "done" };
+export const CAUSE = { code: "provision_failed", message: "Script failed" } as const;
+
+const live = { ready: { kind: "ready" }, agent: AGENT, since: 0 } as const;
+const task = (work: "apply" | "reprovision" | "restore" | "pause" | "resume") => ({
+  work,
+  operation: "op-2",
+  client: "asker",
+  cancelled: false,
+});
+const stopping = {
+  kind: "stopping",
+  operation: "op-3",
+  by: "owner",
+  goal: { kind: "stopped" },
+  power: "on",
+  how: "graceful",
+  timeoutMs: 60_000,
+  first_boot: DONE,
+} as const;
+
+export const STATES: Readonly<Record<string, MachineState>> = {
+  "absent": { kind: "absent" },
+  "stopped": { kind: "stopped", first_boot: DONE, how: "as_found" },
+  "stopped, no disk": { kind: "stopped", first_boot: NOT_BEGUN, how: "never_started" },
+  "preparing gathering, new": {
+    kind: "preparing",
+    stage: "gathering",
+    run: RUN,
+    first_boot: NOT_BEGUN,
+  },
+  "preparing gathering, existing": {
+    kind: "preparing",
+    stage: "gathering",
+    run: RUN,
+    first_boot: DONE,
+  },
+  "preparing publishing, new": {
+    kind: "preparing",
+    stage: "publishing",
+    run: RUN,
+    first_boot: UNDER_WAY,
+  },
+  "preparing publishing, reset": {
+    kind: "preparing",
+    stage: "publishing",
+    run: RUN,
+    first_boot: UNDER_WAY,
+    reset: "disk",
+  },
+  "starting backing off": { kind: "starting", stage: "backing_off", run: RUN, first_boot: DONE },
+  "starting launching, first": {
+    kind: "starting",
+    stage: "launching",
+    run: RUN,
+    first_boot: UNDER_WAY,
+  },
+  "starting greeting, first": {
+    kind: "starting",
+    stage: "greeting",
+    run: RUN,
+    first_boot: UNDER_WAY,
+  },
+  "starting greeting": { kind: "starting", stage: "greeting", run: ALONE, first_boot: DONE },
+  "starting settling": { kind: "starting", stage: "settling", run: RUN, first_boot: DONE },
+  "provisioning scripts, first": {
+    kind: "provisioning",
+    stage: "scripts",
+    run: RUN,
+    first_boot: UNDER_WAY,
+    agent: AGENT,
+  },
+  "provisioning scripts, again": {
+    kind: "provisioning",
+    stage: "scripts",
+    run: RUN,
+    first_boot: ENDED,
+    agent: AGENT,
+  },
+  "provisioning readying": {
+    kind: "provisioning",
+    stage: "readying",
+    run: RUN,
+    first_boot: DONE,
+    agent: AGENT,
+  },
+  "running attached": { kind: "running", run: RUN, ...live },
+  "running detached": { kind: "running", run: ALONE, ...live },
+  "running, applying": { kind: "running", run: RUN, ...live, task: task("apply") },
+  "running, provisioning again": {
+    kind: "running",
+    run: ALONE,
+    ...live,
+    task: task("reprovision"),
+  },
+  "running, pausing": { kind: "running", run: ALONE, ...live, task: task("pause") },
+  "running, agent lost": {
+    kind: "running",
+    run: ALONE,
+    ...live,
+    agent: { kind: "lost", boot_id: "boot-1" },
+  },
+  "paused": { kind: "paused", run: RUN, why: "asked", ...live },
+  "paused, full disk": { kind: "paused", run: ALONE, why: "disk_full", ...live },
+  "paused, resuming": { kind: "paused", run: ALONE, why: "asked", ...live, task: task("resume") },
+  "failed running": {
+    kind: "failed",
+    cause: CAUSE,
+    power: "running",
+    owner: OWNER,
+    first_boot: ENDED,
+    cleaning: false,
+  },
+  "failed off": {
+    kind: "failed",
+    cause: CAUSE,
+    power: "off",
+    owner: OWNER,
+    first_boot: ENDED,
+    cleaning: false,
+  },
+  "failed, cleaning": {
+    kind: "failed",
+    cause: CAUSE,
+    power: "running",
+    owner: OWNER,
+    first_boot: ENDED,
+    cleaning: true,
+  },
+  "stopping cancelling": { ...stopping, stage: "cancelling" },
+  "stopping graceful": { ...stopping, stage: "graceful" },
+  "stopping forcing": { ...stopping, stage: "forcing", how: "forced" },
+  "stopping discarding": { ...stopping, stage: "discarding", power: "off", how: "never_started" },
+  "stopping wiping": {
+    ...stopping,
+    stage: "wiping",
+    power: "off",
+    how: "forced",
+    goal: { kind: "wiped", operation: "op-1" },
+    first_boot: UNDER_WAY,
+  },
+  "stopping graceful, then start": {
+    ...stopping,
+    stage: "graceful",
+    goal: { kind: "start", run: { ...RUN, why: "restart" } },
+  },
+  "stopping forcing, then recover": {
+    ...stopping,
+    stage: "forcing",
+    how: "forced",
+    goal: { kind: "recover", run: RUN, cause: CAUSE },
+  },
+  "destroying cancelling": { kind: "destroying", operation: "op-4", stage: "cancelling" },
+  "destroying forcing": { kind: "destroying", operation: "op-4", stage: "forcing" },
+  "destroying removing": { kind: "destroying", operation: "op-4", stage: "removing" },
+  "stuck": { kind: "stuck", cause: CAUSE },
+  "over": { kind: "over", how: "released" },
+};
+
+const hello = (boot_id: string, first_boot_done: boolean) => ({
+  boot_id,
+  first_boot_done,
+  version: "1",
+  scripts: {},
+});
+const failure = { code: "timeout", message: "Too long" } as const;
+const asked = { operation: "op-9", client: "asker" } as const;
+
+const BODIES: Readonly<Record<string, EventBody>> = {
+  "up": { kind: "up", ...asked, detach: false, attach: false },
+  "up --attach": { kind: "up", ...asked, detach: false, attach: true },
+  "up --reset": { kind: "up", ...asked, detach: false, attach: false, reset: "disk" },
+  "interrupt by the owner": { kind: "interrupt", operation: "op-9", client: "owner" },
+  "interrupt by another": { kind: "interrupt", operation: "op-9", client: "bystander" },
+  "interrupt by the task's client": { kind: "interrupt", ...asked },
+  "down": { kind: "down", ...asked, force: false, timeoutMs: 60_000 },
+  "down -f": { kind: "down", ...asked, force: true, timeoutMs: 60_000 },
+  "destroy": { kind: "destroy", ...asked },
+  "restart": { kind: "restart", ...asked, timeoutMs: 60_000 },
+  "pause": { kind: "pause", ...asked },
+  "resume": { kind: "resume", ...asked },
+  "provision": { kind: "provision", ...asked, scope: "system" },
+  "release": { kind: "release", operation: "op-9" },
+  "take up destroy": { kind: "take_up", operation: "op-9", what: "destroy" },
+  "take up greet": { kind: "take_up", operation: "op-9", what: "greet" },
+  "gathered new": { kind: "done", work: "gather", operation: "op-1", result: { disk: "new" } },
+  "gathered existing": {
+    kind: "done",
+    work: "gather",
+    operation: "op-1",
+    result: { disk: "existing" },
+  },
+  "gather failed": { kind: "failed", work: "gather", operation: "op-1", cause: failure },
+  "published": { kind: "done", work: "publish", operation: "op-1", result: {} },
+  "publish failed": { kind: "failed", work: "publish", operation: "op-1", cause: failure },
+  "record not written": {
+    kind: "save_failed",
+    cause: { code: "disk_full", message: "No space" },
+  },
+  "backed off": { kind: "done", work: "back_off", operation: "op-1", result: {} },
+  "launched": {
+    kind: "done",
+    work: "launch",
+    operation: "op-1",
+    result: { qemu: { pid: 7, start_time: 8 } },
+  },
+  "launch failed": { kind: "failed", work: "launch", operation: "op-1", cause: failure },
+  "hello": { kind: "done", work: "greet", operation: "op-1", result: hello("boot-1", false) },
+  "hello with sentinel": {
+    kind: "done",
+    work: "greet",
+    operation: "op-1",
+    result: hello("boot-1", true),
+  },
+  "no hello": { kind: "failed", work: "greet", operation: "op-1", cause: failure },
+  "scripts passed": {
+    kind: "done",
+    work: "provision",
+    operation: "op-1",
+    result: { scripts: { system: "hash" } },
+  },
+  "script failed": { kind: "failed", work: "provision", operation: "op-1", cause: CAUSE },
+  "agent restarted": {
+    kind: "failed",
+    work: "provision",
+    operation: "op-1",
+    cause: { code: "agent_restarted", message: "Gone" },
+  },
+  "ready": { kind: "done", work: "await_ready", operation: "op-1", result: { ready: true } },
+  "not ready": {
+    kind: "done",
+    work: "await_ready",
+    operation: "op-1",
+    result: { ready: false, why: "port 80" },
+  },
+  "applied": {
+    kind: "done",
+    work: "apply",
+    operation: "op-2",
+    result: { applied: ["ports"], needs: [] },
+  },
+  "apply failed": { kind: "failed", work: "apply", operation: "op-2", cause: failure },
+  "provisioned again": {
+    kind: "done",
+    work: "reprovision",
+    operation: "op-2",
+    result: { scripts: {} },
+  },
+  "script failed again": { kind: "failed", work: "reprovision", operation: "op-2", cause: CAUSE },
+  "pause done": { kind: "done", work: "pause", operation: "op-2", result: {} },
+  "pause failed": { kind: "failed", work: "pause", operation: "op-2", cause: failure },
+  "resume done": { kind: "done", work: "resume", operation: "op-2", result: {} },
+  "resume failed": { kind: "failed", work: "resume", operation: "op-2", cause: failure },
+  "went off on request": {
+    kind: "done",
+    work: "shut_down",
+    operation: "op-3",
+    result: { off: true },
+  },
+  "did not go off": { kind: "done", work: "shut_down", operation: "op-3", result: { off: false } },
+  "forced off": { kind: "done", work: "force_off", operation: "op-3", result: {} },
+  "force failed": { kind: "failed", work: "force_off", operation: "op-3", cause: failure },
+  "discarded": { kind: "done", work: "discard", operation: "op-3", result: {} },
+  "wiped": { kind: "done", work: "wipe", operation: "op-1", result: { left: "nothing" } },
+  "wiped, drives left": {
+    kind: "done",
+    work: "wipe",
+    operation: "op-1",
+    result: { left: "drives" },
+  },
+  "wipe failed": { kind: "failed", work: "wipe", operation: "op-1", cause: failure },
+  "forced off for destroy": { kind: "done", work: "force_off", operation: "op-4", result: {} },
+  "removed": { kind: "done", work: "remove", operation: "op-4", result: {} },
+  "remove failed": { kind: "failed", work: "remove", operation: "op-4", cause: failure },
+  "late news of another operation": {
+    kind: "done",
+    work: "launch",
+    operation: "op-0",
+    result: {},
+  },
+  "owner detached": { kind: "client_left", client: "owner", why: "detached" },
+  "owner timed out": { kind: "client_left", client: "owner", why: "timeout" },
+  "bystander gone": { kind: "client_left", client: "bystander", why: "gone" },
+  "off by the guest": { kind: "off_seen", how: "guest", detail: "shutdown" },
+  "off from outside": { kind: "off_seen", how: "outside", detail: "destroyed" },
+  "off by crash": { kind: "off_seen", how: "crashed", detail: "qemu died" },
+  "on from outside": { kind: "on_seen", operation: "op-9" },
+  "rebooted": { kind: "rebooted" },
+  "panicked": { kind: "panicked" },
+  "paused from outside": { kind: "paused_seen", why: "from_outside" },
+  "disk full": { kind: "paused_seen", why: "disk_full" },
+  "resumed from outside": { kind: "resumed_seen" },
+  "agent up again": { kind: "agent_up", operation: "op-9", hello: hello("boot-1", true) },
+  "agent up after a reboot": { kind: "agent_up", operation: "op-9", hello: hello("boot-2", true) },
+  "agent lost": { kind: "agent_lost", detail: "silent for 10 s" },
+  "hypervisor lost": { kind: "hypervisor_lost", detail: "closed" },
+  "hypervisor back": { kind: "hypervisor_back" },
+};
+
+export const EVENTS: Readonly<Record<string, Event>> = Object.fromEntries(
+  Object.entries(BODIES).map(([name, body]) => [name, { ...body, at: 1000 }]),
+);
