@@ -95,7 +95,8 @@ export async function buildImage(options: BuildImageOptions): Promise<EnsuredIma
   }, async () => {
     const key = await sourceKey(source);
     const tar = `${layout.stages}/${key}.${await sourceKey(recipe.fingerprint)}.tar`;
-    const work = `${layout.stages}/${key}.work`;
+    // Of this process: what a killed build's last tool still writes to is another folder.
+    const work = `${layout.stages}/${key}.work-${Deno.pid}`;
     await removeLeftovers(layout, key, tar);
     await requireFreeSpace(work, FREE_BYTES, `Cannot build ${name}`);
     const job: Job = { ...options, run, recipe, mode, layout, tar, work };
@@ -229,7 +230,9 @@ async function publish(from: string, to: string): Promise<void> {
 async function removeLeftovers(layout: ImageLayout, key: string, keep: string): Promise<void> {
   for (const name of await namesIn(layout.stages)) {
     const path = `${layout.stages}/${name}`;
-    if (name.startsWith(`${key}.`) && path !== keep) await removeTree(path);
+    if (!name.startsWith(`${key}.`) || path === keep) continue;
+    // A killed build's tar may be writing there for a second yet; then the next build removes it.
+    await removeTree(path).catch(() => {});
   }
 }
 

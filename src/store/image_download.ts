@@ -291,7 +291,11 @@ async function sizeOf(path: string): Promise<number> {
 
 /** A read that hangs inside the HTTP client still ends with the signal. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason);
+  if (signal.aborted) {
+    // The same abort ends the read too; somebody has to have heard of it.
+    work.catch(() => {});
+    return Promise.reject(signal.reason);
+  }
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const onAbort = () => reject(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
