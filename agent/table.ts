@@ -12,6 +12,7 @@ import { resize, signal } from "./methods/signal.ts";
 import { stats } from "./methods/stats.ts";
 import { time } from "./methods/time.ts";
 import { treeRead, treeWrite } from "./methods/tree.ts";
+import { upgrade } from "./methods/upgrade.ts";
 import type { MethodTable } from "./serve.ts";
 
 export const METHODS: MethodTable = {
@@ -27,6 +28,7 @@ export const METHODS: MethodTable = {
   shutdown,
   stats,
   time,
+  upgrade,
   "file.stat": fileStat,
   "file.read": fileRead,
   "file.write": fileWrite,

@@ -64,6 +64,10 @@ export class Provisioner {
     return { run: this.#start(params, false), joined: false };
   }
 
+  get running(): boolean {
+    return this.#run !== undefined;
+  }
+
   /** Follows the output from `have` on; ends with the run. */
   follow(have: ProvisionParams["have"], signal: AbortSignal): AsyncGenerator<ProvisionEvent> {
     const after = have?.bootId === this.#facts.bootId ? have.seq : 0;

@@ -16,6 +16,8 @@ import {
   empty,
   type ExecParams,
   type ExecResult,
+  type FileDigest,
+  type FileMeta,
   type GuestStats,
   type HelloInfo,
   type Listener,
@@ -29,6 +31,8 @@ import {
   statsResult,
   type TimeResult,
   timeResult,
+  type TreeResult,
+  type WriteParams,
 } from "../protocol/agent.ts";
 import { KIND } from "../protocol/calls.ts";
 import type { Shape } from "../protocol/shape.ts";
@@ -36,7 +40,19 @@ import type { Duplex } from "../wire/duplex.ts";
 import type { Mux } from "../wire/mux_types.ts";
 import { AgentCall } from "./agent_call.ts";
 import { execInGuest, type ExecOptions, type ExecStreams } from "./agent_exec.ts";
+import {
+  type FileSink,
+  readFromGuest,
+  readTreeFromGuest,
+  statInGuest,
+  type TreeSink,
+  type TreeSource,
+  writeToGuest,
+  writeTreeToGuest,
+} from "./agent_files.ts";
 import { sayHello, type TokenStore } from "./agent_hello.ts";
+import { upgradeAgent } from "./agent_upgrade.ts";
+import type { TreeBounds } from "./tree_names.ts";
 
 const SHORT_MS = 15_000;
 const APPLY_MS = 10 * 60_000;
@@ -44,6 +60,11 @@ const APPLY_MS = 10 * 60_000;
 export interface AgentOptions {
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+}
+
+export interface BoundedOptions {
+  readonly signal?: AbortSignal;
+  readonly bounds?: TreeBounds;
 }
 
 /** Says hello over a fresh link. @throws {RumError} `unauthorized`, `version_mismatch`, … */
@@ -154,6 +175,45 @@ export class AgentClient {
 
   stats(options?: AgentOptions): Promise<GuestStats> {
     return this.#ask("stats", {}, statsResult, options);
+  }
+
+  stat(
+    path: string,
+    options?: { signal?: AbortSignal; followLinks?: boolean },
+  ): Promise<FileMeta> {
+    return statInGuest(this.mux, path, options);
+  }
+
+  readFile(path: string, sink: FileSink, options?: BoundedOptions): Promise<FileDigest> {
+    return readFromGuest(this.mux, path, sink, options);
+  }
+
+  writeFile(
+    params: WriteParams,
+    content: AsyncIterable<Uint8Array>,
+    options?: { signal?: AbortSignal },
+  ): Promise<FileDigest> {
+    return writeToGuest(this.mux, params, content, options);
+  }
+
+  readTree(path: string, sink: TreeSink, options?: BoundedOptions): Promise<TreeResult> {
+    return readTreeFromGuest(this.mux, path, sink, options);
+  }
+
+  writeTree(
+    params: WriteParams,
+    entries: AsyncIterable<TreeSource>,
+    options?: { signal?: AbortSignal },
+  ): Promise<TreeResult> {
+    return writeTreeToGuest(this.mux, params, entries, options);
+  }
+
+  /** Replaces the guest's agent by this one; the link then ends and the new one says hello. */
+  upgrade(
+    program: { digest: string; files: readonly { name: string; path: string; bytes: number }[] },
+    options?: { signal?: AbortSignal },
+  ): Promise<void> {
+    return upgradeAgent(this.mux, program, options);
   }
 
   /** Round trip in milliseconds. */

@@ -155,7 +155,10 @@ async function hashZeros(hash: ReturnType<typeof createHash>, count: number): Pr
 }
 
 /** Sends one file's bytes and their checksum. */
-async function sendBody(call: AgentCall, content: AsyncIterable<Uint8Array>): Promise<FileDigest> {
+export async function sendBody(
+  call: AgentCall,
+  content: AsyncIterable<Uint8Array>,
+): Promise<FileDigest> {
   const hash = createHash("sha256");
   let bytes = 0;
   let zeros = 0;

@@ -244,8 +244,19 @@ export const timeResult = object({ offsetMs: real(), set: flag() });
 export type TimeResult = Infer<typeof timeResult>;
 
 export const shutdownParams = object({ kind: oneOf("poweroff", "reboot") });
-export const upgradeParams = object({ sha256: text(64), bytes: integer(1) });
+
+const programFile = object({
+  name: oneOf("rum-agent", "rum-agent.js", "rum-agent-runtime"),
+  sha256: text(64),
+  bytes: integer(1),
+});
+/** A program is one file, or a stub with its script and runtime; the digest names the whole. */
+export const upgradeParams = object({ digest: text(128), files: list(programFile, 3) });
+export type UpgradeParams = Infer<typeof upgradeParams>;
+/** Those that the guest does not have yet; sent next, in this order, each with its end. */
+export const upgradeNeeds = object({ need: list(programFile, 3) });
 export const upgradeResult = object({ restarting: flag() });
+
 export const logsParams = object({ bytes: optional(integer(1, 1024 * 1024)) });
 export const logsResult = object({ text: text(1024 * 1024) });
 
