@@ -82,6 +82,8 @@ export interface StopOptions {
 /** Calls off what is under way, waits for its clean-up, then puts the machine where `goal` says. */
 export function beginStop(state: MachineState, options: StopOptions): Move {
   const { operation, by, goal, timeoutMs } = options;
+  // A stop that is not a wipe gives the first boot up at once, and for good.
+  const fact = firstBootOf(state);
   const next: Stopping = {
     kind: "stopping",
     operation,
@@ -91,7 +93,7 @@ export function beginStop(state: MachineState, options: StopOptions): Move {
     power: isPowered(state) ? "on" : "off",
     how: state.kind === "preparing" ? "never_started" : options.how,
     timeoutMs,
-    first_boot: firstBootOf(state),
+    first_boot: goal.kind === "wiped" ? fact : endFirstBoot(fact, "stopped"),
   };
   return isWorking(state) ? [next, [cancel(options.why)]] : advanceStop(next, options.at);
 }

@@ -104,7 +104,7 @@ function dispatch(state: MachineState, event: Event, rules: Rules): Move {
   }
 }
 
-/** The record first, then who follows is told, then the work. */
+/** The record first, then who follows is told (what happened, then what it led to), then the work. */
 function complete(before: MachineState, after: MachineState, effects: readonly Effect[]): Move {
   const moved = describePhase(before) !== describePhase(after);
   // A machine on its way out keeps the fact that is on record: it may get stuck half-way.
@@ -121,8 +121,9 @@ function complete(before: MachineState, after: MachineState, effects: readonly E
   const barrier = rest.some((e) => e.kind === "work" && e.work === "publish");
   return [after, [
     { kind: "save", patch, barrier },
+    ...rest.filter((e) => e.kind === "emit"),
     ...(moved ? [phaseEvent(before, after)] : []),
-    ...rest,
+    ...rest.filter((e) => e.kind !== "emit"),
   ]];
 }
 

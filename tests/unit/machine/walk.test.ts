@@ -24,6 +24,8 @@ interface World {
   disk: boolean;
   /** The operation that made the disk that is in place. */
   diskBy?: string;
+  /** A reset's disk is about to take its place. */
+  swapBy?: string;
   /** Set for the disk in place when a script failed, a time-out struck or it was finished. */
   spoilt: boolean;
   everUp: boolean;
@@ -156,9 +158,12 @@ function feed(world: World, event: Event, onCrash: "none" | "restart" | "preserv
     if (effect.work === "publish" && effect.first_boot.kind === "under_way") {
       const [first] = effects;
       assert.ok(first.kind === "save" && first.barrier, "the fact is written ahead of the disk");
-      world.disk = true;
-      world.diskBy = effect.first_boot.operation;
-      world.spoilt = false;
+      // A reset swaps: until that has ended the old disk, which somebody worked in, may be there.
+      if (effect.reset === undefined || !world.disk) {
+        world.disk = true;
+        world.diskBy = effect.first_boot.operation;
+        world.spoilt = false;
+      } else world.swapBy = effect.first_boot.operation;
     }
     if (effect.work === "wipe") {
       world.wipes++;
@@ -178,13 +183,22 @@ function feed(world: World, event: Event, onCrash: "none" | "restart" | "preserv
     world.overSeen = true;
   }
   const fact = firstBootOf(next);
-  if (fact.kind === "under_way" && world.disk) assert.equal(world.spoilt, false, "never re-armed");
+  if (fact.kind === "under_way" && world.disk && world.swapBy === undefined) {
+    assert.equal(world.spoilt, false, "never re-armed");
+  }
   world.state = next;
 }
 
 /** The world's own book, kept apart from the machine's. */
 function note(world: World, event: Event): void {
   const { state } = world;
+  if (world.swapBy !== undefined && event.kind !== "interrupt" && "work" in event) {
+    if (event.kind === "done" && event.work === "publish") {
+      world.diskBy = world.swapBy;
+      world.spoilt = world.cancelled;
+    }
+    world.swapBy = undefined;
+  }
   if (event.kind === "failed" && ["launch", "greet", "provision"].includes(event.work)) {
     if (!world.cancelled && event.cause.code !== "agent_restarted") world.spoilt = world.disk;
   }
