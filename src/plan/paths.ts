@@ -77,8 +77,8 @@ export interface MachinePaths {
 }
 
 const SOCKET_PATH_MAX = 107;
-/** The deepest socket below an embed root: lib/qemu/domain-<n>-<20 of the name>/monitor.sock. */
-const EMBED_TAIL = "/lib/qemu/domain-1234567-rum-0123456789abcdef/monitor.sock".length;
+/** The deepest socket below an embed root: /lib/qemu/domain-<7 digits>-<20 of the name>/monitor.sock. */
+const EMBED_TAIL = 58;
 const LONGEST_OWN_SOCKET = "/rum.sock.4194304".length;
 /** A runtime folder is short enough when the embed root below it is: <dir>/rum/<id>/e + tail. */
 const RUNTIME_DIR_MAX = SOCKET_PATH_MAX - EMBED_TAIL - "/rum/01234567/e".length;

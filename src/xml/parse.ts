@@ -6,7 +6,7 @@
 import { RumError } from "../base/errors.ts";
 import { AGENT_CHANNEL, METADATA_NAMESPACE } from "./domain.ts";
 
-export interface ParsedDomain {
+export interface ParsedMachine {
   readonly name: string;
   readonly uuid: string;
   /** Only on a running one. */
@@ -39,7 +39,7 @@ interface Element {
 }
 
 /** @throws {RumError} `hypervisor_error` when it is no domain XML at all */
-export async function parseDomainXml(xml: string): Promise<ParsedDomain> {
+export async function parseMachineXml(xml: string): Promise<ParsedMachine> {
   const root = await parseTree(xml, "domain");
   const devices = child(root, "devices");
   const id = attribute(root, "id");
@@ -79,7 +79,7 @@ export async function parseDomainXml(xml: string): Promise<ParsedDomain> {
 
 /** True only when UUID, id and namespace all say that rum made it for this machine. */
 export function isOurs(
-  domain: Pick<ParsedDomain, "uuid" | "metadata">,
+  domain: Pick<ParsedMachine, "uuid" | "metadata">,
   machine: { readonly id: string; readonly uuid: string },
 ): boolean {
   return domain.uuid === machine.uuid && domain.metadata?.id === machine.id;
@@ -104,7 +104,7 @@ export async function parseNetworkXml(xml: string): Promise<ParsedNetwork> {
   };
 }
 
-function metadataOf(root: Element): ParsedDomain["metadata"] {
+function metadataOf(root: Element): ParsedMachine["metadata"] {
   const own = ownElement(root, "machine");
   const id = attribute(own, "id");
   const version = attribute(own, "version");

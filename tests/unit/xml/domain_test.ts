@@ -4,7 +4,7 @@ import type { Plan } from "../../../src/plan/types.ts";
 import { diskName, domainXml } from "../../../src/xml/domain.ts";
 import { type DomainParts, domainSpecOf } from "../../../src/xml/from_plan.ts";
 import { networkXml } from "../../../src/xml/network.ts";
-import { isOurs, parseDomainXml, parseNetworkXml } from "../../../src/xml/parse.ts";
+import { isOurs, parseMachineXml, parseNetworkXml } from "../../../src/xml/parse.ts";
 import { richConfig, richFacts, sampleConfig, sampleFacts } from "../plan/sample.ts";
 import { withFolder } from "../../support/folder.ts";
 
@@ -58,8 +58,8 @@ Deno.test("network XML: validates, and libvirt's own parser takes it", async (t)
   }
 });
 
-Deno.test("parseDomainXml reads back who it is, whatever the path holds", async () => {
-  const parsed = await parseDomainXml(domainXml(domainSpecOf(odd, parts)));
+Deno.test("parseMachineXml reads back who it is, whatever the path holds", async () => {
+  const parsed = await parseMachineXml(domainXml(domainSpecOf(odd, parts)));
   assert.equal(parsed.name, odd.hypervisorName);
   assert.equal(parsed.uuid, odd.uuid);
   assert.deepEqual(parsed.metadata, {
@@ -87,12 +87,12 @@ Deno.test("isOurs wants UUID, id and namespace, all three", async () => {
   ];
   for (const stranger of strangers) {
     assert.notEqual(stranger, xml);
-    assert.equal(isOurs(await parseDomainXml(stranger), small), false);
+    assert.equal(isOurs(await parseMachineXml(stranger), small), false);
   }
 });
 
-Deno.test("parseDomainXml reads a running domain's pty, channel state and CID", async () => {
-  const parsed = await parseDomainXml(`<domain type='qemu' id='7'><name>n</name><uuid>U</uuid>
+Deno.test("parseMachineXml reads a running domain's pty, channel state and CID", async () => {
+  const parsed = await parseMachineXml(`<domain type='qemu' id='7'><name>n</name><uuid>U</uuid>
     <devices><console type='pty' tty='/dev/pts/4'><source path='/dev/pts/4'/></console>
     <channel type='unix'><source mode='bind' path='/x/agent.sock'/>
     <target type='virtio' name='org.rum.agent.0' state='connected'/></channel>
@@ -104,7 +104,7 @@ Deno.test("parseDomainXml reads a running domain's pty, channel state and CID", 
   assert.equal(parsed.metadata, undefined);
 });
 
-Deno.test("parseDomainXml refuses what is no domain", async () => {
+Deno.test("parseMachineXml refuses what is no domain", async () => {
   for (
     const text of [
       "",
@@ -113,7 +113,7 @@ Deno.test("parseDomainXml refuses what is no domain", async () => {
       "<!DOCTYPE x [<!ENTITY a 'b'>]><domain>&a;</domain>",
     ]
   ) {
-    await assert.rejects(parseDomainXml(text), { code: "hypervisor_error" });
+    await assert.rejects(parseMachineXml(text), { code: "hypervisor_error" });
   }
 });
 
