@@ -73,9 +73,13 @@ async function run(options: AgentOptions): Promise<number> {
   const reason: unknown = stop.signal.reason;
   log.write(`ending: ${reason instanceof Error ? reason.message : "every link ended"}`);
   await context.execs.endAll();
+  // Listeners close behind the signal; a port that waits for a host ends only with the process.
+  await Promise.race([links.catch(() => {}), new Promise((done) => setTimeout(done, CLOSING_MS))]);
   if (reason instanceof Restart) replaceProcess(options);
   return 0;
 }
+
+const CLOSING_MS = 500;
 
 class Restart extends Error {}
 

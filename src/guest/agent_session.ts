@@ -138,17 +138,24 @@ export class AgentSession implements AsyncDisposable {
     try {
       const watching = this.#watch(client, over.signal);
       const reason = await client.mux.closed;
+      this.#noClient();
       over.abort(reason);
       await watching;
       return reason instanceof RumError
         ? reason
         : new RumError("agent_restarted", "The link to the guest agent ended", { cause: reason });
     } finally {
-      this.#client = undefined;
-      this.#waiting = Promise.withResolvers();
-      this.#waiting.promise.catch(() => {});
-      if (this.#stop.signal.aborted) this.#waiting.reject(this.#stop.signal.reason);
+      this.#noClient();
     }
+  }
+
+  /** At once when the link ended: nobody gets a dead client. */
+  #noClient(): void {
+    if (this.#client === undefined) return;
+    this.#client = undefined;
+    this.#waiting = Promise.withResolvers();
+    this.#waiting.promise.catch(() => {});
+    if (this.#stop.signal.aborted) this.#waiting.reject(this.#stop.signal.reason);
   }
 
   #changeOf(client: AgentClient): SessionChange {
