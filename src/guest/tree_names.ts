@@ -84,14 +84,18 @@ function parentOf(path: string): string {
   return slash < 0 ? "" : path.slice(0, slash);
 }
 
-/** The link's target, followed word by word, never climbs above the top. */
+/**
+ * The link's target never climbs above the top. `..` only at its beginning: after a name it would
+ * climb from wherever that name, perhaps a link itself, really leads.
+ */
 export function staysInside(path: string, target: string): boolean {
   if (target === "" || target.startsWith("/") || target.includes("\0")) return false;
   let depth = path.split("/").length - 1;
+  let named = false;
   for (const part of target.split("/")) {
-    if (part === "..") depth--;
-    else if (part !== "" && part !== ".") depth++;
-    if (depth < 0) return false;
+    if (part === "..") {
+      if (named || --depth < 0) return false;
+    } else if (part !== "" && part !== ".") named = true;
   }
   return true;
 }

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import * as net from "node:net";
+import { agentBed } from "../../support/agent_in_process.ts";
+
+/** A server in "the guest" that hands each connection to `serve`. */
+async function server(serve: (socket: net.Socket) => void) {
+  const listener = net.createServer({ allowHalfOpen: true }, serve);
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as net.AddressInfo;
+  return {
+    port,
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => listener.close(() => resolve())),
+  };
+}
+
+Deno.test("dial carries bytes and a half-close both ways", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  await using guest = await server((socket) => {
+    const got: Uint8Array[] = [];
+    socket.on("data", (chunk) => got.push(chunk));
+    // Answers only after the client's end: half-close has to come through.
+    socket.on("end", () => socket.end(`got ${got.reduce((n, c) => n + c.length, 0)}`));
+  });
+  const stream = await client.dial(guest.port);
+  const writer = stream.writable.getWriter();
+  for (let i = 0; i < 64; i++) await writer.write(new Uint8Array(65536));
+  await writer.close();
+  assert.equal(await new Response(stream.readable).text(), `got ${64 * 65536}`);
+});
+
+Deno.test("a reset by the guest's server is a reset of the stream", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  await using guest = await server((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.resetAndDestroy());
+  });
+  const stream = await client.dial(guest.port);
+  await stream.writable.getWriter().write(new Uint8Array(1));
+  await assert.rejects(new Response(stream.readable).bytes());
+});
+
+Deno.test("an abort on the host is a reset for the guest's server", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const failed = Promise.withResolvers<NodeJS.ErrnoException>();
+  await using guest = await server((socket) => {
+    socket.on("data", () => {});
+    socket.on("end", () => failed.reject(new Error("a polite end")));
+    socket.on("error", failed.resolve);
+  });
+  const stream = await client.dial(guest.port);
+  await stream.writable.getWriter().write(new Uint8Array(1));
+  stream.abort(new Error("the host's client was reset"));
+  assert.equal((await failed.promise).code, "ECONNRESET");
+});
+
+Deno.test("a port where nothing listens is refused, with the reason", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  let port: number;
+  {
+    await using guest = await server(() => {});
+    port = guest.port;
+  }
+  await assert.rejects(
+    client.dial(port),
+    (error: { code: string; data: { reason: string } }) =>
+      error.code === "agent_error" && error.data.reason === "refused",
+  );
+});
+
+Deno.test("listeners names a port that something listens on", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  await using guest = await server(() => {});
+  const found = (await client.listeners()).find((each) => each.port === guest.port);
+  assert.deepEqual(found, { port: guest.port, address: "127.0.0.1", family: "IPv4", uid: 0 });
+});
