@@ -147,6 +147,7 @@ async function ensureNamed(
   const { urls, checksumUrls } = sourceFor(entry, arch);
   const candidates = urls.map((url, i): Candidate => ({
     url,
+    allowHttp: true,
     expected: async (signal) => {
       if (image.sha256 !== undefined) return { algorithm: "sha256", hex: image.sha256 };
       const file = url.slice(url.lastIndexOf("/") + 1);
@@ -203,6 +204,7 @@ async function ensureUrl(
     verifiedBy,
     candidates: [{
       url,
+      allowHttp: image.sha256 !== undefined,
       expected: () =>
         Promise.resolve(wanted === undefined ? undefined : { algorithm: "sha256", hex: wanted }),
       wantedBy: pin === undefined ? "image.sha256" : `the pin in ${lockFile}`,

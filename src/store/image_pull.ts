@@ -16,6 +16,9 @@ export interface Candidate {
   readonly url: string;
   /** What the bytes must hash to; undefined = pinned on first use. */
   readonly expected: (signal: AbortSignal) => Promise<Checksum | undefined>;
+  /** Plain http may carry it: its digest came from rum.toml, or over https from the distributor.
+   * A pin is not enough, because the guest may be able to write rum.lock. */
+  readonly allowHttp: boolean;
   /** Who wants it, in the sentence of a mismatch. */
   readonly wantedBy?: string;
 }
@@ -54,11 +57,11 @@ async function fetchOne(
   options: FetchFirstOptions,
 ): Promise<EnsuredImage> {
   const { source, name, signal } = options;
-  const { url } = candidate;
+  const { url, allowHttp } = candidate;
   const what = name === url ? url : `${name} (${url})`;
   const stem = `${layout.partial}/${await sourceKey(source)}`;
   const expected = await candidate.expected(signal ?? new AbortController().signal);
-  const got = await download({ ...options, url, what, stem, allowHttp: expected !== undefined });
+  const got = await download({ ...options, url, what, stem, allowHttp });
   try {
     requireDigest(got, expected, what, candidate.wantedBy);
     const { format, virtualSizeBytes } = await inspectImage(got.path, what);

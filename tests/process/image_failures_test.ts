@@ -1,5 +1,6 @@
 /** Every way a download or an image can be bad: one code, one clear sentence, nothing left behind. */
 import assert from "node:assert/strict";
+import { addPin } from "../../src/store/rum_lock.ts";
 import { bench, failure, fetchImage, makeImage, qemuImg, sha256, site } from "./image_support.ts";
 
 Deno.test("a wrong checksum: image_checksum, nothing left behind", async () => {
@@ -27,6 +28,21 @@ Deno.test("plain http without a checksum: refused before a byte is asked for", a
   );
   assert.deepEqual(s.requests, []);
   assert.deepEqual(await b.left(), []);
+});
+
+Deno.test("plain http with only a pin in rum.lock: refused, because a guest may have written it", async () => {
+  await using b = await bench();
+  await using s = site();
+  const image = await makeImage(b.folder);
+  s.put("/x.qcow2", image);
+  const lockFile = `${b.folder}/rum.lock`;
+  await addPin(lockFile, s.url("/x.qcow2"), sha256(image));
+  await failure(
+    fetchImage(b, { base: s.url("/x.qcow2") }, { lockFile }),
+    "image_download",
+    /plain http without image\.sha256/,
+  );
+  assert.deepEqual(s.requests, []);
 });
 
 Deno.test("a redirect from https to plain http without a checksum: refused", async () => {
