@@ -52,7 +52,10 @@ import { stepFailed, stepPaused, stepRunning } from "./step_live.ts";
 import { stepAtRest, stepRequest } from "./step_request.ts";
 import { describePhase, firstBootOf, type MachineState, ownerOf } from "./state.ts";
 
-export const DEFAULT_RULES: Rules = Object.freeze({ onCrash: "none" });
+export const DEFAULT_RULES: Rules = Object.freeze({
+  onCrash: "none",
+  shutdownTimeoutMs: 60_000,
+});
 
 export function step(state: MachineState, event: Event, rules: Rules = DEFAULT_RULES): Move {
   if (state.kind === "over") return [state, []];
@@ -72,7 +75,7 @@ function dispatch(state: MachineState, event: Event, rules: Rules): Move {
     case "provision":
     case "release":
     case "take_up":
-      return stepRequest(state, event);
+      return stepRequest(state, event, rules);
     default:
       break;
   }

@@ -16,6 +16,7 @@ import {
   emit,
   failed,
   type Move,
+  type Rules,
   stay,
 } from "./moves.ts";
 import { beginTask } from "./step_live.ts";
@@ -34,12 +35,12 @@ import {
 
 type Asked = (Request | TakeUp) & { readonly at: number };
 
-export function stepRequest(state: MachineState, event: Asked): Move {
+export function stepRequest(state: MachineState, event: Asked, rules: Rules): Move {
   switch (event.kind) {
     case "up":
-      return up(state, event);
+      return up(state, event, rules);
     case "interrupt":
-      return interrupt(state, event);
+      return interrupt(state, event, rules);
     case "down":
       return down(state, event);
     case "destroy":
@@ -86,7 +87,7 @@ function isDestroying(state: MachineState): boolean {
   return state.kind === "destroying" || state.kind === "over";
 }
 
-function up(state: MachineState, event: Asked & { kind: "up" }): Move {
+function up(state: MachineState, event: Asked & { kind: "up" }, rules: Rules): Move {
   const { operation, client, reset, at } = event;
   const owner: Owner = {
     kind: "attached",
@@ -104,7 +105,7 @@ function up(state: MachineState, event: Asked & { kind: "up" }): Move {
       if (state.power === "off") return beginRun(run, state.first_boot, reset);
       return reset === undefined
         ? beginLaunch(run, state.first_boot)
-        : stopThenStart(state, run, reset, at);
+        : stopThenStart(state, run, reset, { at, timeoutMs: rules.shutdownTimeoutMs });
     case "preparing":
     case "starting":
     case "provisioning":
@@ -112,7 +113,9 @@ function up(state: MachineState, event: Asked & { kind: "up" }): Move {
     case "running":
     case "paused": {
       if (state.task !== undefined) return stay(state);
-      if (reset !== undefined) return stopThenStart(state, run, reset, at);
+      if (reset !== undefined) {
+        return stopThenStart(state, run, reset, { at, timeoutMs: rules.shutdownTimeoutMs });
+      }
       const [owned, told] = event.attach ? takeOwnership(state, owner) : stay(state);
       if (owned.kind !== "running" && owned.kind !== "paused") return stay(state);
       const [next, effects] = owned.kind === "running"
@@ -136,17 +139,19 @@ function up(state: MachineState, event: Asked & { kind: "up" }): Move {
   }
 }
 
-/** The disk is thrown away afterwards: no need to wait for a stubborn guest for ever. */
-const RESET_STOP_MS = 60_000;
-
-function stopThenStart(state: MachineState, run: Run, reset: ResetScope, at: number): Move {
+function stopThenStart(
+  state: MachineState,
+  run: Run,
+  reset: ResetScope,
+  { at, timeoutMs }: { at: number; timeoutMs: number },
+): Move {
   const by = run.owner.kind === "attached" ? run.owner.client : undefined;
   return beginStop(state, {
     operation: run.operation,
     ...(by === undefined ? {} : { by }),
     goal: { kind: "start", run, reset },
     how: "graceful",
-    timeoutMs: RESET_STOP_MS,
+    timeoutMs,
     why: "up --reset",
     at,
   });
@@ -169,10 +174,14 @@ function takeOwnership(state: MachineState, owner: Owner & { kind: "attached" })
   }
 }
 
-function interrupt(state: MachineState, event: Asked & { kind: "interrupt" }): Move {
+function interrupt(
+  state: MachineState,
+  event: Asked & { kind: "interrupt" },
+  rules: Rules,
+): Move {
   const { operation, client, at } = event;
   const by = client;
-  const timeoutMs = INTERRUPT_STOP_MS;
+  const timeoutMs = rules.shutdownTimeoutMs;
   const verdict = verdictOf(state, client);
   switch (verdict.does) {
     case "leave":
@@ -227,9 +236,6 @@ function interrupt(state: MachineState, event: Asked & { kind: "interrupt" }): M
       return assertNever(verdict.does, "verdict");
   }
 }
-
-/** An interrupt has no time-out of its own; a second one forces. */
-export const INTERRUPT_STOP_MS = 60_000;
 
 /** No more patience: the machine goes off at once, whatever the stop was for stays the same. */
 function force(state: MachineState): Move {

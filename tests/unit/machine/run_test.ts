@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { RumError } from "../../../src/base/errors.ts";
 import { createMachineController, type RequestInput } from "../../../src/machine/run.ts";
+import { DEFAULT_RULES } from "../../../src/machine/step.ts";
 import { describePhase, type MachineState } from "../../../src/machine/state.ts";
 import type { EventBody } from "../../../src/protocol/machine_events.ts";
 import { fakeClock, fakePorts, quiet } from "../../support/fake_machine.ts";
@@ -191,7 +192,7 @@ Deno.test("a crash loop is restarted with a growing pause, then given up", async
     clock,
     initial: { kind: "stopped", first_boot: DONE, how: "as_found" },
     emit: () => {},
-    rules: () => ({ onCrash: "restart" }),
+    rules: () => ({ ...DEFAULT_RULES, onCrash: "restart" }),
   });
   await controller.request({ ...UP, detach: true } as RequestInput);
   for (const pauseMs of [1000, 2000, 4000, 8000, 16_000]) {

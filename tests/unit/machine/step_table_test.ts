@@ -1,7 +1,7 @@
 /** Every (phase, event) pair, as a table that a reviewer can read, and what holds in all of them. */
 import assert from "node:assert/strict";
 import type { Effect } from "../../../src/machine/effects.ts";
-import { step } from "../../../src/machine/step.ts";
+import { DEFAULT_RULES, step } from "../../../src/machine/step.ts";
 import { describePhase, firstBootOf, isWorking, ownerOf } from "../../../src/machine/state.ts";
 import { EVENTS, STATES } from "../../support/machine_states.ts";
 
@@ -27,7 +27,7 @@ Deno.test("step: every phase and event, what follows", async (t) => {
     const ends = new Map<string, string[]>();
     for (const [eventName, event] of Object.entries(EVENTS)) {
       for (const onCrash of ["none", "restart"] as const) {
-        const [next, effects] = step(state, event, { onCrash });
+        const [next, effects] = step(state, event, { ...DEFAULT_RULES, onCrash });
         if (next === state && effects.length === 0) {
           if (onCrash === "none") ignored++;
           continue;
@@ -61,7 +61,7 @@ Deno.test("step: in every pair the record comes first and at most one work begin
     for (const [eventName, event] of Object.entries(EVENTS)) {
       for (const onCrash of ["none", "restart", "preserve"] as const) {
         const where = `${stateName}, ${eventName}`;
-        const [next, effects] = step(state, event, { onCrash });
+        const [next, effects] = step(state, event, { ...DEFAULT_RULES, onCrash });
         const kinds = effects.map((e) => e.kind);
         const works = effects.filter((e) => e.kind === "work");
         assert.ok(works.length <= 1, where);

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { admit } from "../../../src/machine/admit.ts";
 import type { Effect } from "../../../src/machine/effects.ts";
 import type { Event, EventBody, Request } from "../../../src/machine/events.ts";
-import { step } from "../../../src/machine/step.ts";
+import { DEFAULT_RULES, step } from "../../../src/machine/step.ts";
 import { firstBootOf, isWorking, type MachineState } from "../../../src/machine/state.ts";
 
 const WALKS = Deno.env.get("FULL") === "1" ? 100_000 : 10_000;
@@ -144,7 +144,7 @@ function feed(world: World, event: Event, onCrash: "none" | "restart" | "preserv
   const before = world.state;
   if (event.kind === "done" || event.kind === "failed") world.flight = undefined;
   note(world, event);
-  const [next, effects] = step(before, event, { onCrash });
+  const [next, effects] = step(before, event, { ...DEFAULT_RULES, onCrash });
   if (world.overSeen) {
     assert.equal(next, before, "nothing after over");
     assert.deepEqual(effects, [], "no effect after over");
