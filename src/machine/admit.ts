@@ -58,7 +58,7 @@ export function admit(state: MachineState, request: Request): Admission {
       if (state.kind === "absent" || state.kind === "stopped") return DONE;
       return state.kind === "destroying" ? JOIN : NOW;
     case "destroy":
-      if (state.kind === "absent") return DONE;
+      // Also an absent machine: its folder may be there, with a record and a token in it.
       return state.kind === "destroying" ? JOIN : NOW;
     case "restart":
       if (state.kind === "failed" && state.power === "off" && !state.cleaning) {

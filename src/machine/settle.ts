@@ -75,7 +75,7 @@ export function settle(
     case "down":
       return settleDown(state);
     case "destroy":
-      if (state.kind === "over" || state.kind === "absent") return ok("destroyed");
+      if (state.kind === "over") return ok("destroyed");
       return state.kind === "stuck" ? fail(state.cause) : undefined;
     case "pause":
       return settleTask(request, state, (s) => s.kind === "paused" ? ok("paused") : undefined);
