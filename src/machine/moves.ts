@@ -31,8 +31,8 @@ export type Move = readonly [MachineState, readonly Effect[]];
 /** The user's wishes that a step depends on; everything else is in the state. */
 export interface Rules {
   readonly onCrash: "none" | "restart" | "preserve";
-  /** How long an interrupted machine may take to shut down (`advanced.shutdown_timeout`). */
-  readonly shutdownTimeoutMs: number;
+  /** How long an interrupted machine may take to shut down (`advanced.shutdown_timeout`, 60 s). */
+  readonly shutdownTimeoutMs?: number;
 }
 
 export const stay = (state: MachineState, ...effects: Effect[]): Move => [state, effects];

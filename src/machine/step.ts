@@ -52,10 +52,7 @@ import { stepFailed, stepPaused, stepRunning } from "./step_live.ts";
 import { stepAtRest, stepRequest } from "./step_request.ts";
 import { describePhase, firstBootOf, type MachineState, ownerOf } from "./state.ts";
 
-export const DEFAULT_RULES: Rules = Object.freeze({
-  onCrash: "none",
-  shutdownTimeoutMs: 60_000,
-});
+export const DEFAULT_RULES: Rules = Object.freeze({ onCrash: "none" });
 
 export function step(state: MachineState, event: Event, rules: Rules = DEFAULT_RULES): Move {
   if (state.kind === "over") return [state, []];

@@ -105,7 +105,7 @@ function up(state: MachineState, event: Asked & { kind: "up" }, rules: Rules): M
       if (state.power === "off") return beginRun(run, state.first_boot, reset);
       return reset === undefined
         ? beginLaunch(run, state.first_boot)
-        : stopThenStart(state, run, reset, { at, timeoutMs: rules.shutdownTimeoutMs });
+        : stopThenStart(state, run, reset, { at, timeoutMs: stopMs(rules) });
     case "preparing":
     case "starting":
     case "provisioning":
@@ -114,7 +114,7 @@ function up(state: MachineState, event: Asked & { kind: "up" }, rules: Rules): M
     case "paused": {
       if (state.task !== undefined) return stay(state);
       if (reset !== undefined) {
-        return stopThenStart(state, run, reset, { at, timeoutMs: rules.shutdownTimeoutMs });
+        return stopThenStart(state, run, reset, { at, timeoutMs: stopMs(rules) });
       }
       const [owned, told] = event.attach ? takeOwnership(state, owner) : stay(state);
       if (owned.kind !== "running" && owned.kind !== "paused") return stay(state);
@@ -137,6 +137,10 @@ function up(state: MachineState, event: Asked & { kind: "up" }, rules: Rules): M
     default:
       return assertNever(state, "phase");
   }
+}
+
+function stopMs(rules: Rules): number {
+  return rules.shutdownTimeoutMs ?? 60_000;
 }
 
 function stopThenStart(
@@ -181,7 +185,7 @@ function interrupt(
 ): Move {
   const { operation, client, at } = event;
   const by = client;
-  const timeoutMs = rules.shutdownTimeoutMs;
+  const timeoutMs = stopMs(rules);
   const verdict = verdictOf(state, client);
   switch (verdict.does) {
     case "leave":
