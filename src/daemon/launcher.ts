@@ -96,6 +96,10 @@ async function resolveRefusal(
       return await whenHung(error, options, state, clock);
     case "version_mismatch":
       return await whenOtherVersion(error, options, state);
+    case "unauthorized":
+      // Without a holder it is no daemon of this machine: whoever starts refuses what listens there.
+      if ((await livingHolder(paths.lock))?.role === "daemon") throw error;
+      break;
     case "busy":
     case "shutting_down":
     case "daemon_unreachable":
