@@ -8,16 +8,24 @@
  * sends all of the new one instead of its second half. What was there already is hashed again: after
  * a crash nobody knows which of its bytes reached the disk, and the digest at the end decides.
  */
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { RumError } from "../base/errors.ts";
 import { backOffMs } from "../base/schedule.ts";
 import { systemClock } from "../base/clock.ts";
 import { writeFileAtomic } from "./atomic.ts";
-import { fileError, readOwnFile } from "./ownership.ts";
+import { fileError } from "./ownership.ts";
 import { requireFreeSpace } from "./free_space.ts";
 import { type Fetch, networkError, request, stallWatch, Unreachable } from "./image_fetch.ts";
 import { rejectOtherKinds } from "./image_inspect.ts";
 import { removeIfThere } from "./image_layout.ts";
+import {
+  discardPartial,
+  hashPrefix,
+  openPart,
+  readSidecar,
+  type Sidecar,
+  sizeOf,
+} from "./image_part.ts";
 import type { OnProgress } from "./image_types.ts";
 
 export interface DownloadOptions {
@@ -44,12 +52,6 @@ export interface Downloaded {
   readonly etag?: string;
 }
 
-interface Sidecar {
-  readonly v: 1;
-  readonly url: string;
-  readonly validator?: string;
-}
-
 const STALL_MS = 60_000;
 const PROGRESS_MS = 200;
 /** Enough of a head to know an error page by. */
@@ -70,12 +72,6 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
       await systemClock.sleep(backOffMs(policy, attempt), { signal });
     }
   }
-}
-
-/** Removes what a finished or hopeless download keeps. */
-export async function discardPartial(stem: string): Promise<void> {
-  await removeIfThere(`${stem}.part`);
-  await removeIfThere(`${stem}.json`);
 }
 
 async function attemptDownload(options: DownloadOptions): Promise<Downloaded> {
@@ -203,36 +199,6 @@ async function receive(
   };
 }
 
-async function openPart(part: string, start: number, action: string): Promise<Deno.FsFile> {
-  try {
-    return start === 0
-      ? await Deno.open(part, { read: true, write: true, createNew: true, mode: 0o600 })
-      : await Deno.open(part, { read: true, write: true });
-  } catch (error) {
-    throw fileError(error, action);
-  }
-}
-
-/** Hashes the first `length` bytes and leaves the file at their end, cut there. */
-async function hashPrefix(
-  file: Deno.FsFile,
-  length: number,
-  hashes: readonly Hash[],
-  watch: ReceiveOptions["watch"],
-): Promise<void> {
-  const buffer = new Uint8Array(1024 * 1024);
-  for (let at = 0; at < length;) {
-    watch.signal.throwIfAborted();
-    const n = await file.read(buffer.subarray(0, Math.min(buffer.length, length - at)));
-    if (n === null) throw new Unreachable("The partial download shrank while it was read");
-    for (const hash of hashes) hash.update(buffer.subarray(0, n));
-    at += n;
-    watch.alive();
-  }
-  await file.truncate(length);
-  await file.seek(length, Deno.SeekMode.Start);
-}
-
 /** A body that ended too early, and went on doing so, is a truncated image by its right name. */
 async function finalError(error: unknown, options: DownloadOptions): Promise<unknown> {
   if (!(error instanceof Unreachable)) return error;
@@ -268,25 +234,6 @@ function contentRange(
   const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
   if (match === null) return undefined;
   return { start: Number(match[1]), total: match[2] === "*" ? undefined : Number(match[2]) };
-}
-
-async function readSidecar(path: string): Promise<Sidecar | undefined> {
-  try {
-    const value = JSON.parse(await readOwnFile(path, { maxBytes: 64 * 1024 }) ?? "null");
-    return value?.v === 1 && typeof value.url === "string" ? value : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    const info = await Deno.lstat(path);
-    return info.isFile ? info.size : 0;
-  } catch {
-    return 0;
-  }
 }
 
 /** A read that hangs inside the HTTP client still ends with the signal. */

@@ -25,9 +25,11 @@ import {
   prepareCache,
   readBlob,
   readSource,
+  sourceKey,
   withSourceLock,
   writeBlob,
 } from "./image_layout.ts";
+import { discardOrphan } from "./image_part.ts";
 import type { CachedImage, OnProgress, VerifiedBy } from "./image_types.ts";
 import { addPin, readPins } from "./rum_lock.ts";
 import { type Fetch, requestText } from "./image_fetch.ts";
@@ -236,6 +238,7 @@ async function fromCache(
   if (file === undefined) return undefined;
   const blob = await readBlob(layout, digest);
   if (blob === undefined) return undefined;
+  await discardOrphan(`${layout.partial}/${await sourceKey(source)}`);
   return {
     ...file,
     size: blob.size,

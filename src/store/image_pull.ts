@@ -5,7 +5,8 @@
 import { RumError } from "../base/errors.ts";
 import type { Checksum } from "../image/checksums.ts";
 import { adoptFile } from "./image_adopt.ts";
-import { discardPartial, download, type Downloaded } from "./image_download.ts";
+import { download, type Downloaded } from "./image_download.ts";
+import { discardPartial } from "./image_part.ts";
 import type { EnsuredImage } from "./image_ensure.ts";
 import type { Fetch } from "./image_fetch.ts";
 import { inspectImage } from "./image_inspect.ts";
