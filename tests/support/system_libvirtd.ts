@@ -14,6 +14,11 @@ mkdir -p /var/log/libvirt/qemu /etc/libvirt
 conf=$(mktemp -d); cp -a /etc/libvirt/. $conf/
 mount -t tmpfs -o mode=0755 tmpfs /etc/libvirt; cp -a $conf/. /etc/libvirt/; rm -r $conf
 rm -f /etc/libvirt/qemu/networks/autostart/*
+# As udev does on a stock host: where QEMU's user cannot open it, libvirt probes again and again.
+if [ -c /dev/kvm ] && getent group kvm >/dev/null; then
+  mknod -m 0660 /run/libvirt/kvm c 10 232; chgrp kvm /run/libvirt/kvm
+  mount --bind /run/libvirt/kvm /dev/kvm
+fi
 ip link set lo up 2>/dev/null || true
 virtlogd --pid-file /run/libvirt/virtlogd.pid --daemon
 echo ready
