@@ -13,7 +13,7 @@ import { RumError } from "../base/errors.ts";
 import type { LibraryNames } from "../../ffi/library.ts";
 import type { Failure, FromCallThread, ToCallThread } from "./messages.ts";
 import type { OperationArgs, OperationName, OperationResult } from "./operations/table.ts";
-import { startThread } from "./thread_location.ts";
+import { startThread } from "./start_thread.ts";
 
 const MAX_THREADS = 4;
 const MAX_STUCK = 8;
@@ -176,7 +176,7 @@ export class CallThreads {
       event.preventDefault();
       this.#died(thread, event.message);
     });
-    send(worker, { kind: "configure", libraries: this.#libraries });
+    send(worker, { kind: "serve_calls", libraries: this.#libraries });
     return thread;
   }
 

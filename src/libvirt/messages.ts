@@ -5,14 +5,13 @@ import type { CallbackAddresses } from "./operations/events.ts";
 import type { OperationName } from "./operations/table.ts";
 
 export type ToCallThread =
-  | { readonly kind: "configure"; readonly libraries: LibraryNames }
+  | { readonly kind: "serve_calls"; readonly libraries: LibraryNames }
   | {
     readonly kind: "call";
     readonly id: number;
     readonly operation: OperationName;
     readonly args: unknown;
-  }
-  | { readonly kind: "end" };
+  };
 
 export type FromCallThread =
   | { readonly kind: "done"; readonly id: number; readonly result: unknown }
@@ -39,7 +38,7 @@ export type Failure =
   | { readonly kind: "defect"; readonly text: string };
 
 export interface ToEventThread {
-  readonly kind: "start";
+  readonly kind: "run_event_loop";
   readonly libraries: LibraryNames;
   /** One Int32: not 0 = end the loop at the next wake-up. */
   readonly stop: SharedArrayBuffer;

@@ -9,7 +9,7 @@ import { CallFailed, type CallOptions, CallThreads } from "./call_threads.ts";
 import type { FromEventThread, RawEvent, ToEventThread } from "./messages.ts";
 import type { CallbackAddresses } from "./operations/events.ts";
 import type { OperationArgs, OperationName, OperationResult } from "./operations/table.ts";
-import { startThread } from "./thread_location.ts";
+import { startThread } from "./start_thread.ts";
 
 const EVENT_THREAD_STARTS_WITHIN_MS = 30_000;
 const EVENT_THREAD_ENDS_WITHIN_MS = 5_000;
@@ -145,7 +145,7 @@ async function startEventThread(
     ready.reject(new CallFailed({ kind: "defect", text: event.message }));
     ended.resolve();
   });
-  const start: ToEventThread = { kind: "start", libraries, stop };
+  const start: ToEventThread = { kind: "run_event_loop", libraries, stop };
   worker.postMessage(start);
   try {
     const { callbacks, wakeTimer } = await within(EVENT_THREAD_STARTS_WITHIN_MS, ready.promise);

@@ -1,7 +1,7 @@
 /**
  * What every operation stands on: a libvirt call that failed becomes an exception with the error of
  * this very thread, and every object that libvirt hands out is given back on every path. Runs only
- * on a call thread (`call_worker.ts`), blocking, so that no other call comes between a failure and
+ * on a call thread (`call_thread.ts`), blocking, so that no other call comes between a failure and
  * the reading of its reason.
  */
 import { lastError, type LibvirtError } from "../../../ffi/errors.ts";

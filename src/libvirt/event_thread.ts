@@ -14,15 +14,16 @@ import { addressOf, type Pointer, readCString, readUuid, uuidBuffer } from "../.
 import { failureOf } from "./failure.ts";
 import type { FromEventThread, ToEventThread } from "./messages.ts";
 
-self.addEventListener("message", ({ data }: MessageEvent<ToEventThread>) => {
+/** Runs until told to stop, then ends this worker. */
+export function runEventLoop(order: ToEventThread): void {
   try {
-    run(data);
+    run(order);
     post({ kind: "ended" });
   } catch (thrown) {
     post({ kind: "failed", failure: failureOf(thrown) });
   }
   self.close();
-});
+}
 
 function run({ libraries: names, stop }: ToEventThread): void {
   const { libvirt } = new Libraries(names);
