@@ -9,7 +9,7 @@
  */
 import { type Clock, systemClock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
-import { RumError, toRumError } from "../base/errors.ts";
+import { type ErrorCode, RumError, toRumError } from "../base/errors.ts";
 import { backOffMs } from "../base/schedule.ts";
 import type { Mux } from "../wire/mux_types.ts";
 import { type AgentClient, connectAgent } from "./agent_client.ts";
@@ -37,6 +37,12 @@ export interface AgentSessionOptions {
 }
 
 const RETRY = { kind: "exponential", firstMs: 200, maxMs: 5000 } as const;
+
+const NOT_YET: ReadonlySet<ErrorCode> = new Set([
+  "timeout",
+  "agent_restarted",
+  "agent_unavailable",
+]);
 
 export class AgentSession implements AsyncDisposable {
   readonly #options: AgentSessionOptions;
@@ -113,7 +119,9 @@ export class AgentSession implements AsyncDisposable {
         if (!signal.aborted) this.#options.on({ kind: "lost", reason });
       } catch (error) {
         if (signal.aborted) return;
-        this.#options.on({ kind: "refused", reason: toRumError(error) });
+        const reason = toRumError(error);
+        // A guest that is still booting, or ended in mid-hello, refused nothing.
+        if (!NOT_YET.has(reason.code)) this.#options.on({ kind: "refused", reason });
         await this.#pause(backOffMs(RETRY, ++failures));
       }
     }
