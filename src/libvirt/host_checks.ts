@@ -155,7 +155,12 @@ async function systemDaemon(): Promise<Check> {
     // Nothing to mend: rum brings the driver along; only its networks need the daemon.
     return { ...base, ok: true, found: `${detail}; rum runs the driver itself` };
   } catch {
-    return { ...base, ok: false, found: "cannot be asked without the library" };
+    return {
+      ...base,
+      ok: false,
+      found: "cannot be asked without the library",
+      remedy: "rum doctor --fix",
+    };
   }
 }
 
