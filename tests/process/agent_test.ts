@@ -115,6 +115,16 @@ Deno.test("an idle agent stays below 80 MiB and uses no measurable CPU", async (
   await execText(client, ["true"]);
   const rss = (await client.stats()).agentRssBytes;
   assert.ok(rss <= 80 * 2 ** 20, `${(rss / 2 ** 20).toFixed(1)} MiB resident`);
+  // User and system time in ticks of 10 ms, over three seconds with nothing but pings.
+  const ticks = async () => {
+    const stat = await Deno.readTextFile(`/proc/${agent.pid}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  const before = await ticks();
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const used = await ticks() - before;
+  assert.ok(used <= 6, `${used * 10} ms of CPU in 3 s of idling`);
 });
 
 Deno.test("an upgrade replaces the agent in place: same pid, new digest, seed untouched", async () => {
