@@ -8,12 +8,9 @@
 import { connCarrier } from "../src/wire/mux_conn.ts";
 import { createMux } from "../src/wire/mux.ts";
 import type { Mux } from "../src/wire/mux_types.ts";
-import { vsockAllowed } from "../src/wire/mux_vsock.ts";
+import { AGENT_VSOCK_PORT, vsockAllowed } from "../src/wire/mux_vsock.ts";
 import { listenVsock } from "./link_vsock.ts";
 import { PORT_PATH, servePort } from "./link_port.ts";
-
-/** Where the agent listens on vsock; below it ports are privileged. */
-export const VSOCK_PORT = 1052;
 
 export interface LinkOptions {
   /** `auto`, `port:PATH`, `vsock:PORT` or `unix:PATH`. */
@@ -55,7 +52,7 @@ async function serveAll(options: LinkOptions): Promise<void> {
   if (exists(PORT_PATH)) ways.push(servePort({ ...options, path: PORT_PATH }));
   if (exists("/dev/vsock") && vsockAllowed()) {
     ways.push(
-      listenVsock({ ...options, port: VSOCK_PORT }).catch((error) => {
+      listenVsock({ ...options, port: AGENT_VSOCK_PORT }).catch((error) => {
         // A kernel with the device and no transport below it: the port is the way then.
         options.log(`vsock: ${error instanceof Error ? error.message : error}`);
         if (ways.length === 1) throw error;

@@ -17,16 +17,21 @@ export function nearestConfigPath(context: Context): Promise<string> {
 
 export async function checkNearest(
   context: Context,
+  given?: string,
 ): Promise<{ result: CheckResult; shownAs: string }> {
-  const path = await nearestConfigPath(context);
+  const path = given ?? await nearestConfigPath(context);
   const shownAs = shortPath(context.cwd, path);
   const result = await checkFile(path, { home: context.host.home, shownAs });
   return { result, shownAs };
 }
 
-/** @throws {RumError} `config_not_found`, `config_unreadable`, `config_invalid` */
-export async function nearestConfig(context: Context): Promise<Config> {
-  const { result, shownAs } = await checkNearest(context);
+/**
+ * `given`: the rum.toml of a machine that was named by -m.
+ *
+ * @throws {RumError} `config_not_found`, `config_unreadable`, `config_invalid`
+ */
+export async function nearestConfig(context: Context, given?: string): Promise<Config> {
+  const { result, shownAs } = await checkNearest(context, given);
   if (result.kind === "ok") return result.config;
   throw invalid(result.diagnostics, { shownAs, colour: context.out.colour });
 }

@@ -13,6 +13,7 @@ import { formatSize } from "../base/units.ts";
 import type { HypervisorMachine } from "../libvirt/hypervisor.ts";
 import type { Preparer } from "../machine/effects.ts";
 import type { MachineRecord, RecordPatch } from "../machine/record.ts";
+import { adoptAtStart } from "../plan/adopt.ts";
 import { checkRoom } from "../plan/room.ts";
 import type { HostFacts, Plan, PlannedDrive } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
@@ -34,25 +35,34 @@ export interface PreparerOptions {
   readonly emit: (event: EventBody) => void;
   readonly machine: () => HypervisorMachine;
   /** Writes the seed for this plan and returns its hash; leaves an equal one alone. */
-  readonly writeSeed: (plan: Plan, signal: AbortSignal) => Promise<string>;
+  readonly writeSeed: (
+    plan: Plan,
+    options: { readonly newDisk: boolean; readonly signal: AbortSignal },
+  ) => Promise<string>;
   readonly removeSeedsBut: (hash: string | undefined) => Promise<void>;
   readonly domainXml: (plan: Plan, image: ImageOfRecord, seedHash: string) => string;
   readonly networksDown: (signal?: AbortSignal) => Promise<void>;
-  /** Tells the rest of the daemon that this plan is now the machine's. */
-  readonly adopted: (plan: Plan) => void;
-  readonly removeFolder: () => Promise<void>;
+  /** Everything in it but `keep`; the folder itself when nothing is kept. */
+  readonly removeFolder: (
+    keep: readonly string[],
+    signal: AbortSignal,
+  ) => Promise<{ left: "nothing" | "drives" }>;
 }
 
 export type ImageOfRecord = NonNullable<MachineRecord["image"]>;
 
 export function createPreparer(options: PreparerOptions): Preparer {
   const { record, save, emit, machine } = options;
-  let gathered: { image: ImageOfRecord; seedHash: string } | undefined;
+  let gathered: { image: ImageOfRecord; seedHash: string; newDisk: boolean } | undefined;
   let madeDrives: PlannedDrive[] = [];
+  /** Of the operation under way: a later `up` may want another plan before this one has ended. */
+  let operation: Wanted | undefined;
+  const present = () => operation ?? options.wanted();
 
   return {
     async gather({ signal, reset }) {
-      const { plan, facts } = options.wanted();
+      operation = options.wanted();
+      const { plan, facts } = operation;
       const existing = await diskSize(plan.paths.overlay);
       const making = existing === undefined || reset !== undefined;
       for (const text of checkRoom(plan, facts, { for: making ? "create" : "start" })) {
@@ -66,7 +76,11 @@ export function createPreparer(options: PreparerOptions): Preparer {
         await pendingDrives(plan, reset === "all");
         signal.throwIfAborted();
         emit({ kind: "progress", step: "seed", text: "writing the seed" });
-        gathered = { image, seedHash: await options.writeSeed(plan, signal) };
+        gathered = {
+          image,
+          newDisk: making,
+          seedHash: await options.writeSeed(plan, { newDisk: making, signal }),
+        };
         return { disk: !making ? "existing" : reset === undefined ? "new" : "replacement" };
       } catch (error) {
         await removePending(plan);
@@ -75,11 +89,11 @@ export function createPreparer(options: PreparerOptions): Preparer {
     },
 
     async publish({ signal }) {
-      const { plan } = options.wanted();
+      const { plan } = present();
       if (gathered === undefined) {
         throw new RumError("internal", "Cannot publish a machine that was not gathered");
       }
-      const { image, seedHash } = gathered;
+      const { image, seedHash, newDisk } = gathered;
       await publishDisk(plan.paths.pendingOverlay, plan.paths.overlay);
       for (const drive of plan.drives) {
         await publishDisk(plan.paths.pendingDrive(drive.name), drive.path);
@@ -96,7 +110,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
         hypervisor: plan.hypervisor,
         accelerator: plan.domainType.type,
         image,
-        plan: recorded,
+        plan: adoptAtStart(record().plan, recorded, { newDisk }),
         seed_hash: seedHash,
         drives: plan.drives.map((d) => ({
           name: d.name,
@@ -105,32 +119,24 @@ export function createPreparer(options: PreparerOptions): Preparer {
         })),
       });
       await options.removeSeedsBut(seedHash);
-      options.adopted(plan);
     },
 
-    discard: () => removePending(options.wanted().plan),
+    discard: () => removePending(present().plan),
 
     async wipe({ signal }) {
-      const { plan } = options.wanted();
+      const { plan } = present();
       await machine().undefine({ signal });
       await options.networksDown(signal);
       await removePending(plan);
-      await removeIfThere(plan.paths.overlay);
-      for (const drive of madeDrives) await removeIfThere(drive.path);
-      const kept = plan.drives.some((d) => !madeDrives.includes(d));
-      if (kept) {
-        await options.removeSeedsBut(undefined);
-        return { left: "drives" };
-      }
-      await options.removeFolder();
-      return { left: "nothing" };
+      const older = plan.drives.filter((d) => !madeDrives.includes(d)).map((d) => d.path);
+      return await options.removeFolder(older, signal);
     },
 
     async remove({ signal }) {
       await machine().forceOff({ signal });
       await machine().undefine({ signal });
       await options.networksDown(signal);
-      await options.removeFolder();
+      await options.removeFolder([], signal);
     },
   };
 

@@ -48,15 +48,20 @@ export function selfCommand(args: readonly string[], self: Self = currentSelf())
   }
 }
 
-/** What a daemon keeps of its starter's environment: not the starter's own service manager. */
+/**
+ * What a daemon keeps of its starter's environment: not the starter's own service manager. It gets
+ * V8 flags of its own, because it lives for weeks and mostly waits: without them V8 lets the young
+ * generation grow by 80 MiB under a burst of short connections, and keeps it.
+ */
 export function daemonEnv(
   env: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
-  const kept: Record<string, string> = {};
+  const kept: Record<string, string> = { DENO_V8_FLAGS: SMALL_HEAP };
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !NOT_INHERITED.has(name)) kept[name] = value;
   }
   return kept;
 }
 
+export const SMALL_HEAP = "--max-semi-space-size=2,--optimize-for-size";
 const NOT_INHERITED = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"]);

@@ -96,7 +96,7 @@ export class DaemonServer {
     try {
       const peer = peers.newcomer(ownUid);
       if (peer !== undefined && mayConnect(peer.uid, ownUid)) {
-        void this.serve(unixDuplex(conn, { bufferBytes: READ_BYTES })).finally(peer.forget);
+        void this.serve(unixDuplex(conn, { maxBuffer: READ_BYTES })).finally(peer.forget);
         return;
       }
       peer?.forget();

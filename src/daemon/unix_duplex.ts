@@ -5,11 +5,15 @@
  */
 import type { Duplex } from "../wire/duplex.ts";
 
+const FIRST_BUFFER = 2048;
+
 export function unixDuplex(
   conn: Deno.UnixConn,
-  options: { readonly bufferBytes?: number } = {},
+  options: { readonly maxBuffer?: number } = {},
 ): Duplex {
-  const bufferBytes = options.bufferBytes ?? 64 * 1024;
+  const maxBuffer = options.maxBuffer ?? 64 * 1024;
+  // Grows with what is sent: most connections say one short thing, and thousands may come and go.
+  let size = Math.min(FIRST_BUFFER, maxBuffer);
   let closed = false;
   const close = () => {
     if (closed) return;
@@ -22,12 +26,13 @@ export function unixDuplex(
   };
   const readable = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const buffer = new Uint8Array(bufferBytes);
+      const buffer = new Uint8Array(size);
       try {
         const n = closed ? null : await conn.read(buffer);
-        if (n === null) controller.close();
+        if (n === null) return controller.close();
         // A small chunk must not keep a large buffer alive.
-        else controller.enqueue(n * 4 < bufferBytes ? buffer.slice(0, n) : buffer.subarray(0, n));
+        controller.enqueue(n * 4 < size ? buffer.slice(0, n) : buffer.subarray(0, n));
+        if (n === size) size = Math.min(size * 4, maxBuffer);
       } catch (error) {
         if (closed) controller.close();
         else controller.error(error);

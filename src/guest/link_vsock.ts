@@ -6,11 +6,17 @@ import { connCarrier } from "../wire/mux_conn.ts";
 import { VSOCK_REFUSED, vsockAllowed } from "../wire/mux_vsock.ts";
 import { type GuestLink, reconnectingLink } from "./link_reconnect.ts";
 
-export function vsockLink(address: { readonly cid: number; readonly port: number }): GuestLink {
-  const { cid, port } = address;
+export interface VsockAddress {
+  /** Asked at each dial: libvirt picks it when the machine starts. */
+  readonly cid: () => Promise<number>;
+  readonly port: number;
+}
+
+export function vsockLink({ cid: cidNow, port }: VsockAddress): GuestLink {
   return reconnectingLink({
     transport: "vsock",
     dial: async () => {
+      const cid = await cidNow();
       if (!vsockAllowed()) throw new Error(`vsock cannot be used: ${VSOCK_REFUSED}`);
       try {
         return connCarrier(await Deno.connect({ transport: "vsock", cid, port }));

@@ -128,12 +128,18 @@ export interface StatusResult {
 export interface UpParams {
   readonly detach: boolean;
   readonly attach?: boolean;
-  readonly reset?: "system" | "all";
+  readonly reset?: "disk" | "all";
 }
 export interface ExecParams {
   readonly argv: readonly string[];
   readonly user?: string;
   readonly cwd?: string;
+  /** The client's folder on the host: the guest's side of it is where the program starts. */
+  readonly host_cwd?: string;
+  /** A login shell; argv may be empty then. */
+  readonly login?: boolean;
+  /** Names this exec for `exec.signal`. */
+  readonly key?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly tty?: { readonly columns: number; readonly rows: number; readonly term: string };
   readonly stdin: boolean;
@@ -168,6 +174,7 @@ export interface DaemonMethods {
   pause: { params: None; event: MachineEvent; result: Json };
   resume: { params: None; event: MachineEvent; result: Json };
   exec: { params: ExecParams; event: BytesEvent; result: ExecResult };
+  "exec.signal": { params: { key: string; signal: string }; event: never; result: Json };
   cp: { params: CpParams; event: BytesEvent | Json; result: { digest: string; bytes: number } };
   proxy: { params: { port: number }; event: BytesEvent; result: Json };
   provision: { params: { system: boolean; boot: boolean }; event: MachineEvent; result: Json };

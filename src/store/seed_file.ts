@@ -7,21 +7,10 @@ import { SEED_LABEL } from "../cloudinit/boot_script.ts";
 import type { Seed } from "../cloudinit/seed.ts";
 import { isoImage } from "../image/iso9660.ts";
 import type { MachinePaths } from "../plan/paths.ts";
-import type { AgentProgramFile } from "../plan/types.ts";
 import { syncFolder } from "./atomic.ts";
 import { checkOwnFile, fileError } from "./ownership.ts";
 
 const NAME = /^seed-[0-9a-f]{16}\.iso$/;
-
-/** How `makeSeed` opens a program of the agent. */
-export function programSource(file: AgentProgramFile) {
-  return {
-    name: file.name,
-    mode: file.mode,
-    bytes: file.bytes,
-    open: async () => (await Deno.open(file.path, { read: true })).readable,
-  };
-}
 
 /** @returns whether it had to be written */
 export async function writeSeedFile(

@@ -16,4 +16,7 @@ export function vsockAllowed(): boolean {
   }
 }
 
+/** Where the agent listens. */
+export const AGENT_VSOCK_PORT = 1052;
+
 export const VSOCK_REFUSED = `this runtime was started without ${FLAG}`;

@@ -1,0 +1,55 @@
+/**
+ * The way from a verb to the machine's daemon. Two kinds of verbs: those that may start one (`up`),
+ * and those that talk to a running machine and heal a missing daemon, saying so in one line.
+ */
+import { RumError } from "../base/errors.ts";
+import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
+import { ensureDaemon } from "../daemon/launcher.ts";
+import { selfCommand } from "../daemon/self_command.ts";
+import type { Target } from "./target.ts";
+import type { Context } from "./verb.ts";
+
+/** Starts the daemon when there is none; for `up`. */
+export async function startedDaemon(context: Context, target: Target): Promise<DaemonClient> {
+  return await ensureDaemon({
+    id: target.id,
+    paths: target.paths,
+    env: context.env,
+    signal: context.signal,
+    mayEndHung: true,
+    note: (text) => context.out.note(text),
+    command: daemonCommand(target),
+    ...(context.globals.timeoutMs === undefined ? {} : { timeoutMs: context.globals.timeoutMs }),
+  });
+}
+
+export function daemonCommand(target: Target): string[] {
+  const config = target.configPath === undefined ? [] : ["--config", target.configPath];
+  return selfCommand([...config, "up", "--serve", target.id]);
+}
+
+/**
+ * The daemon of a machine that runs. When it died and the machine lives on, a new one is started.
+ *
+ * @throws {RumError} `not_running`, and starts nothing, when the machine is off
+ */
+export async function daemonClient(context: Context, target: Target): Promise<DaemonClient> {
+  try {
+    return await connectDaemon(target.paths, { signal: context.signal });
+  } catch (thrown) {
+    if (!(thrown instanceof RumError) || thrown.code !== "daemon_unreachable") throw thrown;
+    if (!await isPowered(target)) {
+      throw new RumError("not_running", "The machine is not running", { hint: "rum up -d" });
+    }
+    context.out.note(
+      `The machine's background process was gone; starting a new one (log of the old: ${target.paths.daemonLog})`,
+    );
+    return await startedDaemon(context, target);
+  }
+}
+
+/** As recorded: QEMU lives by pid and start time, or the record says so and cannot be checked. */
+async function isPowered(target: Target): Promise<boolean> {
+  const { recordedPower } = await import("../store/recorded_power.ts");
+  return await recordedPower(target.paths) === "on";
+}

@@ -1,0 +1,34 @@
+/** `rum destroy`: off, undefined, disks and folder gone. Asks on a terminal. */
+import { EXIT, RumError } from "../base/errors.ts";
+import { hasMachineFolder } from "../store/machine_folder.ts";
+import { stopMachine } from "./stop_machine.ts";
+import { targetOf } from "./target.ts";
+import type { Context, VerbCall } from "./verb.ts";
+
+export async function run(context: Context, call: VerbCall): Promise<number> {
+  const target = await targetOf(context);
+  const there = await hasMachineFolder(target.paths);
+  if (there && call.options.yes !== true && context.canAsk) {
+    const { askYesNo } = await import("../ui/prompts.ts");
+    const sure = await askYesNo(
+      `Delete machine ${target.id} (${target.configPath ?? "project unknown"}) with its disks?`,
+      { signal: context.signal },
+    );
+    if (!sure) throw new RumError("interrupted", "Nothing was deleted");
+  }
+  const result = there
+    ? await stopMachine(context, target, {
+      operation: "destroy",
+      params: {},
+      alone: (client) => ({ kind: "destroy", client }),
+      deadlineMs: 120_000,
+    })
+    : undefined;
+  const did = result === undefined ? "nothing" : "destroyed";
+  context.out.document(
+    "destroy",
+    { did, id: target.id },
+    () => did === "nothing" ? "There is no machine here." : "The machine and its disks are gone.",
+  );
+  return EXIT.ok;
+}

@@ -1,0 +1,95 @@
+/**
+ * `down` and `destroy` in common: ask the daemon that is there; end one that hangs; without one, do
+ * it here under the lock. Neither ever starts a daemon, and neither needs a good rum.toml.
+ */
+import { RumError } from "../base/errors.ts";
+import { connectDaemon } from "../daemon/client.ts";
+import { endHungDaemon } from "../daemon/hung.ts";
+import { livingHolder } from "../daemon/probe.ts";
+import type { RequestInput } from "../machine/run.ts";
+import type { MachineEvent } from "../protocol/machine_events.ts";
+import { createObserver } from "../ui/observer.ts";
+import type { Target } from "./target.ts";
+import { terminalOf } from "./terminal.ts";
+import type { Context } from "./verb.ts";
+
+export interface StopRequest {
+  readonly operation: "down" | "destroy";
+  /** What the daemon is asked. */
+  readonly params: { readonly force?: boolean; readonly timeout_ms?: number };
+  /** What is done here when there is none. */
+  readonly alone: (client: string, defaultTimeoutMs: number) => RequestInput;
+  readonly deadlineMs: number;
+}
+
+/** How long a daemon may keep silent before it is ended. */
+const HUNG_MS = 10_000;
+
+/** @returns what was done, or undefined when there was nothing to do it to */
+export async function stopMachine(
+  context: Context,
+  target: Target,
+  request: StopRequest,
+): Promise<Record<string, unknown> | undefined> {
+  using observer = createObserver({ out: context.out, terminal: terminalOf() });
+  const onEvent = (event: unknown) => observer.event(event as MachineEvent);
+  const end = performance.now() + request.deadlineMs;
+  let hungSince: number | undefined;
+  for (let attempt = 1;; attempt++) {
+    try {
+      await using client = await connectDaemon(target.paths, { signal: context.signal });
+      const result = request.operation === "down"
+        ? await client.request("down", { force: false, ...request.params }, { onEvent })
+        : await client.request("destroy", {}, { onEvent });
+      return { ...result };
+    } catch (thrown) {
+      if (!(thrown instanceof RumError)) throw thrown;
+      switch (thrown.code) {
+        case "daemon_hung":
+          hungSince ??= performance.now();
+          if (performance.now() - hungSince < HUNG_MS) break;
+          context.out.note("The machine's background process does not answer; ending it");
+          await endHungDaemon(target.paths, { signal: context.signal });
+          break;
+        case "daemon_unreachable":
+          // A holder that is just starting will listen soon; one that ends will free the lock.
+          if (await livingHolder(target.paths.lock) === undefined) {
+            return await alone(context, target, request, onEvent);
+          }
+          break;
+        // The daemon ended, or is ending, under our request: whoever is next may do it.
+        case "daemon_failed":
+        case "shutting_down":
+          break;
+        default:
+          throw thrown;
+      }
+      if (performance.now() > end) throw thrown;
+      context.out.detail(`${thrown.message}; trying again (${attempt})`);
+      await new Promise((resolve) => setTimeout(resolve, Math.min(100 * attempt, 1000)));
+      context.signal.throwIfAborted();
+    }
+  }
+}
+
+async function alone(
+  context: Context,
+  target: Target,
+  request: StopRequest,
+  onEvent: (event: unknown) => void,
+): Promise<Record<string, unknown> | undefined> {
+  const { oneShot } = await import("../daemon/one_shot.ts");
+  const outcome = await oneShot({
+    id: target.id,
+    paths: target.paths,
+    rum: context.paths,
+    env: context.host,
+    operation: request.operation,
+    deadlineMs: request.deadlineMs,
+    signal: context.signal,
+    onEvent,
+    log: (text) => context.out.detail(text),
+    request: (engine) => request.alone("one-shot", engine.plan?.shutdownTimeoutMs ?? 60_000),
+  });
+  return outcome === undefined ? undefined : { did: outcome.did, exit: outcome.exit };
+}

@@ -1,0 +1,256 @@
+/**
+ * `rum up`: checks the configuration here (its errors belong to the foreground), makes sure of the
+ * daemon, asks it, and follows the machine's events. `-d` ends at ready; otherwise it stays until
+ * Ctrl+C, whose meaning is the state machine's to decide. `--serve` is the daemon itself.
+ */
+import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import type { DaemonClient } from "../daemon/client.ts";
+import type { MachineEvent } from "../protocol/machine_events.ts";
+import { createObserver, type Observer } from "../ui/observer.ts";
+import { startedDaemon } from "./daemon_client.ts";
+import { nearestConfig } from "./nearest_config.ts";
+import { type Target, targetOf } from "./target.ts";
+import { terminalOf } from "./terminal.ts";
+import { ensureTrusted } from "./trust.ts";
+import type { Context, VerbCall } from "./verb.ts";
+import { waitForDaemon } from "./verdict.ts";
+
+export async function run(context: Context, call: VerbCall): Promise<number> {
+  const { options } = call;
+  if (typeof options.serve === "string") return await beDaemon(context, options.serve);
+  const target = await targetOf(context);
+  const config = await nearestConfig(context, target.configPath);
+  await ensureTrusted(context, config);
+  if (options.dryRun === true) {
+    const { dryRun } = await import("./up_dry_run.ts");
+    return await dryRun(context, target, config);
+  }
+  const reset = await resetOf(context, options, config.name);
+  const detach = options.detach === true ||
+    (options.attach !== true && !context.stdinIsTerminal);
+  await using client = await startedDaemon(context, target);
+  return await follow(context, target, client, {
+    detach,
+    attach: options.attach === true,
+    ...(reset === undefined ? {} : { reset }),
+  });
+}
+
+interface UpOptions {
+  readonly detach: boolean;
+  readonly attach: boolean;
+  readonly reset?: "disk" | "all";
+}
+
+async function follow(
+  context: Context,
+  target: Target,
+  client: DaemonClient,
+  options: UpOptions,
+): Promise<number> {
+  const { out } = context;
+  using observer = createObserver({ out, terminal: terminalOf() });
+  using interrupts = interruptsTo(context, client, observer);
+  const deadline = context.globals.timeoutMs === undefined
+    ? undefined
+    : AbortSignal.timeout(context.globals.timeoutMs);
+  let result;
+  try {
+    result = await client.request("up", options, {
+      onEvent: (event) => observer.event(event as unknown as MachineEvent),
+      ...(deadline === undefined ? {} : { signal: deadline }),
+    });
+  } catch (thrown) {
+    observer.settle();
+    if (deadline?.aborted) throw timedOut(context, client);
+    throw await waitForDaemon(thrown, target);
+  }
+  observer.settle();
+  const did = String(result.did);
+  const exit = Number(result.exit);
+  if (did === "not_ready") {
+    throw new RumError(
+      "not_ready",
+      `The machine runs, but it is not ready: ${result.text ?? "[ready] was not met in time"}`,
+      { hint: "rum status" },
+    );
+  }
+  if (options.detach || exit !== 0 || did === "wiped" || did === "stopped" || did === "left") {
+    out.document("up", { ...result, id: target.id }, () => sentenceOf(did, target));
+    return exit;
+  }
+  return await stay(context, target, client, observer, interrupts);
+}
+
+/** The machine is ready and this command owns it, or watches it: logs and events until the end. */
+async function stay(
+  context: Context,
+  target: Target,
+  client: DaemonClient,
+  observer: Observer,
+  interrupts: Interrupts,
+): Promise<number> {
+  const { out } = context;
+  out.note("The machine is ready. Ctrl+C ends it; d leaves it running.");
+  using keys = context.stdinIsTerminal ? detachKey(() => interrupts.detach()) : undefined;
+  void keys;
+  const over = new AbortController();
+  try {
+    await client.request("events", { follow: true }, {
+      signal: over.signal,
+      onEvent(event) {
+        const machine = event as unknown as MachineEvent;
+        observer.event(machine);
+        if (machine.kind === "phase" && ["stopped", "over", "absent"].includes(machine.phase)) {
+          over.abort();
+        }
+      },
+    });
+  } catch (thrown) {
+    if (!over.signal.aborted && !interrupts.ended) throw await waitForDaemon(thrown, target);
+  }
+  const { code, did } = await interrupts.result();
+  out.document("up", { did, exit: code, id: target.id }, () => sentenceOf(did, target));
+  return code;
+}
+
+interface Interrupts extends Disposable {
+  /** `d`: leaves, the machine runs on. */
+  detach(): void;
+  readonly ended: boolean;
+  result(): Promise<{ code: number; did: string }>;
+}
+
+/** Ctrl+C goes to the machine's state machine, each further one too: it decides what it means. */
+function interruptsTo(context: Context, client: DaemonClient, observer: Observer): Interrupts {
+  let answer: Promise<{ code: number; did: string }> | undefined;
+  let left = false;
+  const ask = () => {
+    observer.settle();
+    context.out.note("Interrupted; asking the machine's background process. Again = force.");
+    const asked = client.request("interrupt", {}, {
+      onEvent: (event) => observer.event(event as unknown as MachineEvent),
+    }).then(
+      (result) => ({ code: Number(result.exit), did: String(result.did) }),
+      (thrown) => {
+        const error = toRumError(thrown);
+        return { code: error.exitCode, did: error.code };
+      },
+    );
+    answer ??= asked;
+  };
+  const onAbort = () => ask();
+  context.signal.addEventListener("abort", onAbort, { once: true });
+  context.onSecondInterrupt = ask;
+  if (context.signal.aborted) ask();
+  return {
+    detach() {
+      left = true;
+      client.request("detach", {}).catch(() => {}).finally(() => client.close());
+    },
+    get ended() {
+      return left || answer !== undefined;
+    },
+    async result() {
+      if (left) return { code: EXIT.ok, did: "detached" };
+      return await answer ?? { code: EXIT.ok, did: "stopped" };
+    },
+    [Symbol.dispose]() {
+      context.signal.removeEventListener("abort", onAbort);
+      context.onSecondInterrupt = undefined;
+    },
+  };
+}
+
+/** A `d` on the terminal; other keys are ignored. */
+function detachKey(detach: () => void): Disposable {
+  Deno.stdin.setRaw(true, { cbreak: true });
+  const reader = Deno.stdin.readable.getReader();
+  (async () => {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      if (value.includes("d".charCodeAt(0))) return detach();
+    }
+  })().catch(() => {});
+  return {
+    [Symbol.dispose]() {
+      reader.cancel().catch(() => {});
+      Deno.stdin.setRaw(false);
+    },
+  };
+}
+
+function sentenceOf(did: string, target: Target): string {
+  switch (did) {
+    case "ready":
+      return "The machine is ready.";
+    case "detached":
+    case "left":
+      return "The machine runs on; rum down stops it.";
+    case "wiped":
+      return "Interrupted in the first boot: the half-made machine was removed.";
+    case "cancelled":
+      return "Interrupted: what was being prepared was removed.";
+    case "stopped":
+      return "The machine is off; nothing was deleted.";
+    case "forced":
+      return "The machine was powered off; nothing was deleted.";
+    case "nothing":
+      return "The machine is up already; nothing to do.";
+    default:
+      return `${did} (machine ${target.id})`;
+  }
+}
+
+function timedOut(context: Context, client: DaemonClient): RumError {
+  client.close();
+  return new RumError(
+    "timeout",
+    `The machine was not ready within --timeout; it is left as it is`,
+    { hint: "rum status", data: { timeout_ms: context.globals.timeoutMs } },
+  );
+}
+
+async function resetOf(
+  context: Context,
+  options: VerbCall["options"],
+  name: string,
+): Promise<"disk" | "all" | undefined> {
+  if (options.reset === undefined) return undefined;
+  if (options.reset !== true && options.reset !== "all") {
+    throw new RumError("usage", `Cannot reset "${options.reset}": wanted --reset or --reset=all`);
+  }
+  const what = options.reset === "all" ? "all" : "disk";
+  if (options.yes !== true && context.canAsk) {
+    const { askYesNo } = await import("../ui/prompts.ts");
+    const sentence = what === "all"
+      ? `Replace the disk and every drive of "${name}"? What is on them is lost.`
+      : `Replace the disk of "${name}"? What is on it is lost; [drives] are kept.`;
+    if (!await askYesNo(sentence, { signal: context.signal })) {
+      throw new RumError("interrupted", "Nothing was changed");
+    }
+  }
+  return what;
+}
+
+async function beDaemon(context: Context, id: string): Promise<number> {
+  const [{ serve }, { composer }, { machinePaths }, { requireId }] = await Promise.all([
+    import("../daemon/serve.ts"),
+    import("../daemon/compose.ts"),
+    import("../plan/paths.ts"),
+    import("../store/machine_folder.ts"),
+  ]);
+  requireId(id);
+  const configPath = context.globals.config;
+  return await serve({
+    id,
+    paths: machinePaths(context.paths, id),
+    env: context.env,
+    compose: composer({
+      rum: context.paths,
+      env: context.host,
+      ...(configPath === undefined ? {} : { configPath }),
+    }),
+  });
+}

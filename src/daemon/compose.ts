@@ -1,0 +1,116 @@
+/**
+ * The daemon's composition: one engine, its methods, its line protocol. The only place where the
+ * machine's parts and the process around them meet.
+ */
+import { toRumError } from "../base/errors.ts";
+import type { HostEnv, RumPaths } from "../plan/paths.ts";
+import { openEngine } from "./engine.ts";
+import { execMethods } from "./methods/exec.ts";
+import { lifecycleMethods } from "./methods/lifecycle.ts";
+import { queryMethods } from "./methods/query.ts";
+import type { Composition, DaemonHost } from "./serve.ts";
+import { statusOf } from "./status.ts";
+
+export interface ComposeOptions {
+  readonly rum: RumPaths;
+  readonly env: HostEnv;
+  readonly configPath?: string;
+}
+
+const DRIFT_EVERY_MS = 5000;
+/** A daemon without a machine to look after ends by itself. */
+const IDLE_END_MS = 2000;
+const FIRST_REQUEST_MS = 30_000;
+
+export function composer(
+  options: ComposeOptions,
+): (host: DaemonHost) => Promise<Composition> {
+  return async (host) => {
+    const engine = await openEngine({ ...options, ...host });
+    const { controller } = engine;
+    let drift: readonly string[] = [];
+    let looking = false;
+    const lookForDrift = () => {
+      if (looking) return;
+      looking = true;
+      engine.drift().then((found) => drift = found, () => {}).finally(() => looking = false);
+    };
+    lookForDrift();
+    const driftTimer = setInterval(lookForDrift, DRIFT_EVERY_MS);
+    const status = () => statusOf(engine, host, drift);
+    const over = endOfWork(engine.controller);
+
+    return {
+      methods: {
+        ...lifecycleMethods(engine),
+        ...execMethods(engine),
+        ...queryMethods(engine, status),
+      },
+      lines: {
+        status: () => status() as unknown as Record<string, unknown>,
+        shutdown: async () =>
+          answer(
+            await controller.request({
+              kind: "down",
+              client: "line",
+              force: false,
+              timeoutMs: engine.plan?.shutdownTimeoutMs ?? 60_000,
+            }),
+          ),
+        destroy: async () => answer(await controller.request({ kind: "destroy", client: "line" })),
+      },
+      ended: over.ended,
+      async release() {
+        clearInterval(driftTimer);
+        over.stop();
+        try {
+          await controller.request({ kind: "release" });
+          await controller.closed;
+        } catch (error) {
+          host.log(`The controller did not end well: ${toRumError(error).message}`);
+        }
+        await engine.close();
+      },
+    };
+  };
+}
+
+function answer(outcome: { readonly did: string; readonly exit: number }): Record<string, unknown> {
+  return { did: outcome.did, exit: outcome.exit };
+}
+
+/**
+ * Resolves two seconds after there is nothing left to be a daemon for: the machine is off, absent or
+ * gone. A daemon that was just started waits longer, for the request it was started for.
+ */
+function endOfWork(
+  controller: Awaited<ReturnType<typeof openEngine>>["controller"],
+): { ended: Promise<void>; stop(): void } {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const stopped = new AbortController();
+  (async () => {
+    let graceMs = FIRST_REQUEST_MS;
+    while (!stopped.signal.aborted) {
+      const { state, revision } = controller.snapshot();
+      if (state.kind === "over") return resolve();
+      const idle = state.kind === "absent" || state.kind === "stopped" ||
+        (state.kind === "failed" && state.power === "off" && !state.cleaning);
+      if (!idle) {
+        graceMs = IDLE_END_MS;
+        await controller.changed(revision, { signal: stopped.signal });
+        continue;
+      }
+      const timer = new AbortController();
+      const onStop = () => timer.abort();
+      stopped.signal.addEventListener("abort", onStop, { once: true });
+      const wait = setTimeout(() => timer.abort(), graceMs);
+      const changed = await controller.changed(revision, { signal: timer.signal })
+        .then(() => true, () => false);
+      clearTimeout(wait);
+      stopped.signal.removeEventListener("abort", onStop);
+      if (!changed) return resolve();
+      graceMs = IDLE_END_MS;
+    }
+  })().catch(() => {});
+  return { ended, stop: () => stopped.abort() };
+}

@@ -1,0 +1,388 @@
+/**
+ * One machine, assembled: records, events, hypervisor, link to the guest, and the controller over
+ * them. Whoever holds the machine's lock opens one: the daemon for as long as it lives, a one-shot
+ * `down` or `destroy` for one request. There is no other code that changes a machine.
+ *
+ * Opening compares records with what libvirt says and begins in the state that follows; it changes
+ * nothing. `close` lets everything go and leaves the machine as it is.
+ */
+import { type Clock, systemClock } from "../base/clock.ts";
+import { RumError, toRumError } from "../base/errors.ts";
+import { VERSION } from "../base/version.ts";
+import { loadConfig } from "../config/load.ts";
+import type { AgentClient } from "../guest/agent_client.ts";
+import type { SessionEvent } from "../guest/agent_session.ts";
+import { chooseDoor } from "../libvirt/host_facts.ts";
+import type { Hypervisor, HypervisorMachine, MachineStatus } from "../libvirt/hypervisor.ts";
+import { openHypervisor } from "../libvirt/open.ts";
+import type { WorkContext } from "../machine/effects.ts";
+import type { PlanChanges } from "../machine/events.ts";
+import { type MachineRecord, newRecord } from "../machine/record.ts";
+import { recoverState } from "../machine/recover.ts";
+import { createMachineController, type MachineController } from "../machine/run.ts";
+import { adoptLive, adoptScripts } from "../plan/adopt.ts";
+import { diffPlans, renderChanges } from "../plan/diff.ts";
+import { hypervisorName, identityOf } from "../plan/identity.ts";
+import type { HostEnv, MachinePaths, RumPaths } from "../plan/paths.ts";
+import type { Plan, RecordedPlan } from "../plan/types.ts";
+import { makeSeed } from "../cloudinit/seed.ts";
+import { firstToken } from "../store/agent_token.ts";
+import { diskSize } from "../store/disks.ts";
+import {
+  bindConfigPath,
+  ensureMachineFolder,
+  readConfigPath,
+  removeMachineFolder,
+} from "../store/machine_folder.ts";
+import { removeSeedsBut, writeSeedFile } from "../store/seed_file.ts";
+import { ensureSshKey } from "../store/ssh_key.ts";
+import { createRecordKeeper, loadState, type RecordKeeper } from "../store/state_file.ts";
+import { domainXml } from "../xml/domain.ts";
+import { domainSpecOf } from "../xml/from_plan.ts";
+import { type ConsoleLog, createConsoleLog } from "./console_log.ts";
+import { type EventLog, openEventLog } from "./event_log.ts";
+import { createPoweredLink, type PoweredLink } from "./guest_link.ts";
+import { applyPlan, createGuestPort } from "./guest_port.ts";
+import { networksDown, networksUp } from "./networks.ts";
+import { planFor, type WantedPlan } from "./plan_source.ts";
+import { createPower, findQemu, isOff } from "./power.ts";
+import { createPreparer } from "./preparer.ts";
+import { createScriptLogs } from "./script_logs.ts";
+import { watchWorld } from "./world.ts";
+
+const DEFAULT_SHUTDOWN_MS = 60_000;
+
+export interface EngineOptions {
+  readonly id: string;
+  readonly paths: MachinePaths;
+  readonly rum: RumPaths;
+  readonly env: HostEnv;
+  /** Of a machine that has no records yet. */
+  readonly configPath?: string;
+  readonly log: (text: string) => void;
+  readonly clock?: Clock;
+}
+
+export interface Engine {
+  readonly id: string;
+  readonly paths: MachinePaths;
+  readonly controller: MachineController;
+  readonly events: EventLog;
+  readonly hypervisor: Hypervisor;
+  readonly link: PoweredLink;
+  readonly console: ConsoleLog;
+  readonly record: MachineRecord;
+  machine(): HypervisorMachine;
+  /** What libvirt said last. */
+  readonly hypervisorStatus: MachineStatus;
+  /** The plan that the machine runs by; undefined before its first `up`. */
+  readonly plan: RecordedPlan | undefined;
+  /** Loads rum.toml; what `up` is about to ask for. Throws what is wrong with it. */
+  want(signal?: AbortSignal): Promise<WantedPlan>;
+  /** Before scripts run on request: from now on the wanted ones are the machine's. */
+  adoptScripts(): Promise<void>;
+  /** Sentences for `status`: what rum.toml says that the machine does not do yet. */
+  drift(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** @throws {RumError} `machine_not_found`, `foreign_machine`, `hypervisor_unreachable`, … */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const { id, paths, rum, env, log, clock = systemClock } = options;
+  await ensureMachineFolder(rum, paths);
+  const loaded = await loadState(paths);
+  const configPath = loaded?.record.config_path ?? await readConfigPath(paths) ??
+    options.configPath;
+  if (configPath === undefined) {
+    throw new RumError("machine_not_found", `There is no machine ${id}`, { hint: "rum list" });
+  }
+  if (loaded === undefined) await bindConfigPath(paths, configPath);
+  const keeper = createRecordKeeper(
+    paths,
+    loaded?.record ?? await firstRecord(id, configPath, env, clock),
+  );
+  await using undo = new AsyncDisposableStack();
+  const events = await openEventLog({ path: paths.events, now: () => clock.now() });
+  undo.defer(() => events.close());
+  if (loaded?.rebuilt !== undefined) events.append({ kind: "warning", text: loaded.rebuilt });
+
+  const choice = keeper.record.hypervisor ?? await chooseDoor({
+    uid: env.uid,
+    wanted: (await loadConfig(configPath, { home: env.home })).advanced.libvirtUri,
+    embedRoot: paths.embedRoot,
+  });
+  const hypervisor = await openHypervisor(choice, { embedCache: rum.embedCache });
+  undo.defer(() => hypervisor.close());
+  const machine = () =>
+    hypervisor.machine({
+      id,
+      uuid: keeper.record.uuid,
+      name: keeper.record.hypervisor_name,
+    });
+  const status = await machine().status();
+  const recovered = recoverState(loaded?.record, {
+    overlay: await diskSize(paths.overlay) !== undefined,
+    power: isOff(status.state) ? "off" : status.state === "paused" ? "paused" : "running",
+  });
+  const assembled = assemble({
+    ...options,
+    clock,
+    keeper,
+    events,
+    hypervisor,
+    machine,
+    status,
+    initial: recovered.state,
+  });
+  if (recovered.takeUp !== undefined) {
+    assembled.engine.controller.observe({ kind: "take_up", what: recovered.takeUp });
+  }
+  log(`Machine ${keeper.record.hypervisor_name} at ${choice.uri}: ${status.state}`);
+  undo.move();
+  return assembled.engine;
+}
+
+async function firstRecord(
+  id: string,
+  configPath: string,
+  env: HostEnv,
+  clock: Clock,
+): Promise<MachineRecord> {
+  const { name } = await loadConfig(configPath, { home: env.home });
+  return newRecord({
+    id,
+    uuid: identityOf(configPath).uuid,
+    name,
+    hypervisorName: hypervisorName(name, id),
+    configPath,
+    rumVersion: VERSION,
+    now: clock.now().toISOString(),
+  });
+}
+
+interface Parts extends EngineOptions {
+  readonly clock: Clock;
+  readonly keeper: RecordKeeper;
+  readonly events: EventLog;
+  readonly hypervisor: Hypervisor;
+  readonly machine: () => HypervisorMachine;
+  readonly status: MachineStatus;
+  readonly initial: Parameters<typeof createMachineController>[0]["initial"];
+}
+
+function assemble(parts: Parts): { engine: Engine } {
+  const { id, paths, rum, env, clock, keeper, events, hypervisor, machine } = parts;
+  const emit = (body: Parameters<EventLog["append"]>[0]) => void events.append(body);
+  let wanted: WantedPlan | undefined;
+  let hypervisorStatus = parts.status;
+
+  const present = (): WantedPlan => {
+    if (wanted !== undefined) return wanted;
+    throw new RumError("internal", "Cannot prepare a machine before its plan is made");
+  };
+  /** The plan in force, with this host's paths: what the recorded one and the wanted one share. */
+  const inForce = (): Plan => {
+    const recorded = keeper.record.plan;
+    if (recorded === undefined) return present().plan;
+    return { ...recorded, paths };
+  };
+
+  const link = createPoweredLink({
+    paths,
+    plan: () => keeper.record.plan,
+    machine,
+    paused: () => hypervisorStatus.state === "paused",
+    on: (event) => onSession(event),
+  });
+  const consoleLog = createConsoleLog({ path: paths.consoleLog, machine, clock, log: parts.log });
+  const logs = createScriptLogs(paths, emit);
+  const machineKey = () => ensureSshKey(paths);
+
+  const controller = createMachineController({
+    initial: parts.initial,
+    emit,
+    clock,
+    rules: () => ({
+      onCrash: keeper.record.plan?.recovery.onCrash ?? "none",
+      shutdownTimeoutMs: keeper.record.plan?.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_MS,
+    }),
+    ports: {
+      recorder: { save: (patch) => keeper.save(patch) },
+      hypervisor: createPower({
+        machine,
+        clock,
+        networksUp: (signal) => networksUp(hypervisor, id, inForce().networks, signal),
+        findQemu: () => findQemu(keeper.record.uuid),
+        async syncTime() {
+          await link.client?.syncTime().catch(() => {});
+        },
+      }),
+      preparer: createPreparer({
+        wanted: present,
+        record: () => keeper.record,
+        save: (patch) => keeper.save(patch),
+        emit,
+        machine,
+        writeSeed: async (plan, options) => {
+          const token = await firstToken(paths.token, { fresh: options.newDisk });
+          const seed = await makeSeed(plan, {
+            open: async (path) => (await Deno.open(path, { read: true })).readable,
+            machineKey: await machineKey(),
+            token,
+          });
+          await writeSeedFile(paths, seed, { signal: options.signal });
+          return seed.hash;
+        },
+        removeSeedsBut: (hash) => removeSeedsBut(paths, hash),
+        domainXml: (plan, image, seedHash) =>
+          domainXml(domainSpecOf(plan, {
+            seedPath: paths.seed(seedHash),
+            base: { path: image.path, format: image.format },
+            firmware: "bios",
+            rumVersion: VERSION,
+          })),
+        networksDown: (signal) =>
+          networksDown(hypervisor, keeper.record.plan?.networks ?? [], signal),
+        removeFolder: async (keep, signal) => {
+          await events.flush();
+          return await removeMachineFolder(rum, paths, { keep, signal });
+        },
+      }),
+      guest: createGuestPort({
+        session: () => link.session(),
+        plan: inForce,
+        machineKey,
+        logs,
+        emit,
+        clock,
+        applyChanges,
+        attach: (_client: AgentClient) => Promise.resolve(),
+        stopServices: () => Promise.resolve(),
+        servicesReady: () => Promise.resolve(undefined),
+        consoleTail: () => consoleLog.tail(8),
+      }),
+    },
+  });
+
+  const world = watchWorld(machine(), {
+    observe: (fact) => controller.observe(fact),
+    power(on) {
+      if (on) {
+        consoleLog.powerOn();
+        link.session();
+      } else {
+        void consoleLog.powerOff();
+        void link.powerOff();
+      }
+    },
+  });
+  const statusWatch = machine().watch((event) => {
+    if (event.kind === "state") hypervisorStatus = event.status;
+  });
+
+  function onSession(event: SessionEvent): void {
+    switch (event.kind) {
+      case "up": {
+        const { bootId, firstBootDone, version, doneScripts } = event.client.hello;
+        return controller.observe({
+          kind: "agent_up",
+          hello: {
+            boot_id: bootId,
+            first_boot_done: firstBootDone,
+            version,
+            scripts: doneScripts,
+          },
+        });
+      }
+      case "lost":
+        return controller.observe({ kind: "agent_lost", detail: event.reason.message });
+      case "refused":
+        return parts.log(`The guest agent was refused: ${event.reason.message}`);
+    }
+  }
+
+  /** On the running machine: what is live is carried out and recorded, the rest is said. */
+  async function applyChanges({ signal }: WorkContext): Promise<PlanChanges> {
+    const recorded = keeper.record.plan;
+    if (recorded === undefined || wanted === undefined) return { applied: [], needs: [] };
+    const changes = diffPlans(recorded, wanted.plan);
+    const { paths: _paths, ...plan } = wanted.plan;
+    const merged = adoptLive(recorded, plan);
+    const live = changes.filter((change) => change.how === "live");
+    if (live.length > 0) {
+      await applyPlan(link.session().require(), { ...merged, paths }, await machineKey(), {
+        signal,
+        emit,
+      });
+      await keeper.save({ plan: merged });
+    }
+    return {
+      applied: renderChanges(live),
+      needs: renderChanges(changes.filter((change) => change.how !== "live")),
+    };
+  }
+
+  const want = async (signal?: AbortSignal) => {
+    wanted = await planFor(keeper.record.config_path, {
+      env,
+      rum,
+      hypervisor: hypervisor.choice,
+      open: hypervisor,
+      recorded: keeper.record.plan,
+      signal,
+    });
+    return wanted;
+  };
+
+  const engine: Engine = {
+    id,
+    paths,
+    controller,
+    events,
+    hypervisor,
+    link,
+    console: consoleLog,
+    machine,
+    get record() {
+      return keeper.record;
+    },
+    get hypervisorStatus() {
+      return hypervisorStatus;
+    },
+    get plan() {
+      return keeper.record.plan;
+    },
+    want,
+    async adoptScripts() {
+      const recorded = keeper.record.plan;
+      if (recorded === undefined || wanted === undefined) return;
+      await keeper.save({ plan: adoptScripts(recorded, wanted.plan) });
+    },
+    async drift() {
+      const recorded = keeper.record.plan;
+      if (recorded === undefined) return [];
+      try {
+        const { plan } = await planFor(keeper.record.config_path, {
+          env,
+          rum,
+          hypervisor: hypervisor.choice,
+          open: hypervisor,
+          recorded,
+        });
+        return renderChanges(diffPlans(recorded, plan));
+      } catch (error) {
+        return [`rum.toml cannot be used now: ${toRumError(error).message.split("\n")[0]}`];
+      }
+    },
+    async close() {
+      world[Symbol.dispose]();
+      statusWatch[Symbol.dispose]();
+      await link.powerOff();
+      await consoleLog[Symbol.asyncDispose]();
+      await logs[Symbol.asyncDispose]();
+      await hypervisor.close();
+      await events.close();
+    },
+  };
+  return { engine };
+}

@@ -1,0 +1,73 @@
+/** What `status` answers: one frozen look at everything, without asking anybody or waiting. */
+import { describePhase } from "../machine/state.ts";
+import type { StatusResult } from "../protocol/daemon.ts";
+import { VERSION } from "../base/version.ts";
+import type { Engine } from "./engine.ts";
+import type { DaemonHost } from "./serve.ts";
+
+export function statusOf(engine: Engine, host: DaemonHost, drift: readonly string[]): StatusResult {
+  const { state, revision, operation } = engine.controller.snapshot();
+  const { record, plan, link, hypervisorStatus } = engine;
+  const hello = link.client?.hello;
+  const degraded: string[] = [...drift];
+  if (state.kind === "running" && state.ready.kind === "not_ready") degraded.push(state.ready.why);
+  if (state.kind === "running" && hello === undefined) {
+    degraded.push("the guest agent does not answer");
+  }
+  return {
+    id: engine.id,
+    name: record.name,
+    phase: state.kind,
+    text: describePhase(state),
+    revision,
+    ...(operation === undefined ? {} : { operation }),
+    ...(state.kind === "running" || state.kind === "paused"
+      ? { ready: state.ready.kind === "ready", owner: state.run.owner.kind }
+      : {}),
+    ...(state.kind === "failed" ? { cause: state.cause } : {}),
+    as_recorded: false,
+    config_path: record.config_path,
+    hypervisor: {
+      uri: engine.hypervisor.choice.uri,
+      why: engine.hypervisor.choice.reason,
+      name: record.hypervisor_name,
+      uuid: record.uuid,
+      state: hypervisorStatus.state,
+      reason: hypervisorStatus.reason,
+      ...(record.accelerator === undefined ? {} : { accelerator: record.accelerator }),
+      ...(record.qemu === undefined ? {} : { qemu_pid: record.qemu.pid }),
+    },
+    ...(plan === undefined ? {} : {
+      resources: { cpus: plan.cpus, memory: plan.memoryBytes, disk: plan.diskBytes },
+    }),
+    agent: hello === undefined
+      ? { state: link.transport === undefined ? "off" : "lost", transport: link.transport }
+      : {
+        state: "up",
+        transport: link.transport,
+        version: hello.version,
+        hostname: hello.hostname,
+        os: hello.os.prettyName,
+        kernel: hello.kernel,
+        addresses: hello.addresses,
+      },
+    forwards: [],
+    mounts: (plan?.mounts ?? []).map(({ source, target, type, why, readonly }) => ({
+      source,
+      target,
+      type,
+      why,
+      readonly,
+    })),
+    services: [],
+    service_count: plan?.services.length ?? 0,
+    running_instances: 0,
+    daemon: {
+      pid: Deno.pid,
+      version: VERSION,
+      started_at: host.startedAt,
+      uptime_ms: Math.round(host.uptimeMs()),
+    },
+    degraded,
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * Which parts of a wanted plan become the machine's own, and when. What cannot be taken over keeps
+ * its recorded value, so that the next comparison says it again until somebody does what it needs.
+ */
+import type { PlannedScript, RecordedPlan } from "./types.ts";
+import { diffPlans } from "./diff.ts";
+
+/** On the running machine: everything that `diff.ts` calls live. */
+export function adoptLive(recorded: RecordedPlan, wanted: RecordedPlan): RecordedPlan {
+  const changes = diffPlans(recorded, wanted);
+  const live = (prefix: string) =>
+    changes.filter((c) => c.key === prefix || c.key.startsWith(`${prefix}.`))
+      .every((c) => c.how === "live");
+  return {
+    ...recorded,
+    shutdownTimeoutMs: wanted.shutdownTimeoutMs,
+    hostname: wanted.hostname,
+    user: wanted.user,
+    ssh: wanted.ssh,
+    scripts: scriptsOf(recorded, wanted),
+    fileSystems: wanted.fileSystems,
+    mounts: live("mounts") ? wanted.mounts : recorded.mounts,
+    ports: wanted.ports,
+    autoPorts: wanted.autoPorts,
+    ready: wanted.ready,
+    services: wanted.services,
+    hooks: wanted.hooks,
+    screenshotTask: wanted.screenshotTask,
+    recovery: live("recovery") ? wanted.recovery : recorded.recovery,
+    agent: wanted.agent,
+  };
+}
+
+/**
+ * At a start: everything but what only a new disk or a new provisioning brings. `newDisk`: nothing
+ * of the old machine is left to keep.
+ */
+export function adoptAtStart(
+  recorded: RecordedPlan | undefined,
+  wanted: RecordedPlan,
+  options: { readonly newDisk: boolean },
+): RecordedPlan {
+  if (recorded === undefined || options.newDisk) return wanted;
+  return {
+    ...wanted,
+    image: recorded.image,
+    diskBytes: Math.max(recorded.diskBytes, wanted.diskBytes),
+    scripts: scriptsOf(recorded, wanted),
+  };
+}
+
+/** After `rum provision --system`: the scripts are what ran. */
+export function adoptScripts(recorded: RecordedPlan, wanted: RecordedPlan): RecordedPlan {
+  return { ...recorded, scripts: wanted.scripts };
+}
+
+/** The boot script is the wanted one; the system script stays the one that ran. */
+function scriptsOf(recorded: RecordedPlan, wanted: RecordedPlan): PlannedScript[] {
+  return [
+    ...recorded.scripts.filter((s) => s.runOn === "system"),
+    ...wanted.scripts.filter((s) => s.runOn === "boot"),
+  ];
+}
