@@ -42,6 +42,17 @@ export type SupervisorEvent =
   | { readonly kind: "request"; readonly id: number; readonly verb: Verb; readonly name: string }
   | { readonly kind: "apply"; readonly id: number; readonly specs: readonly ServiceSpec[] }
   | { readonly kind: "shutdown"; readonly id: number }
+  /** Once, at the supervisor's own start: what it knew and what still runs. */
+  | {
+    readonly kind: "restore";
+    readonly specs: readonly ServiceSpec[];
+    /** Stopped by request before. */
+    readonly stopped: readonly string[];
+    readonly found: readonly {
+      readonly key: InstanceKey;
+      readonly process: Extract<InstanceEvent, { kind: "adopted" }>;
+    }[];
+  }
   | { readonly kind: "instance"; readonly key: InstanceKey; readonly event: InstanceEvent };
 
 export type SupervisorEffect =

@@ -41,6 +41,9 @@ export function stepSupervisor(
     case "shutdown":
       shutDown(draft, event.id);
       break;
+    case "restore":
+      restore(draft, event);
+      break;
     default:
       assertNever(event);
   }
@@ -74,10 +77,7 @@ function apply(draft: Draft, id: number, specs: readonly ServiceSpec[]): void {
   for (const spec of specs) {
     const entry = draft.entry(spec.name);
     if (entry === undefined) {
-      const instances = Array.from({ length: spec.instances }, () => NEW_INSTANCE);
-      draft.services.set(spec.name, {
-        ...{ spec, instances, wanted: true, removing: false, waiting: [] },
-      });
+      draft.services.set(spec.name, newEntry(spec, true));
       continue;
     }
     const more = Math.max(0, spec.instances - entry.instances.length);
@@ -113,6 +113,24 @@ function apply(draft: Draft, id: number, specs: readonly ServiceSpec[]): void {
     draft.queueStart(name, back);
   }
   draft.pending.push({ id, kind: "apply", services: removed(actions), said: summary(actions) });
+}
+
+function newEntry(spec: ServiceSpec, wanted: boolean): ServiceEntry {
+  const instances = Array.from({ length: spec.instances }, () => NEW_INSTANCE);
+  return { spec, instances, wanted, removing: false, waiting: [] };
+}
+
+/** What still runs is taken over, what does not is started: never a second process (CTR-D004). */
+function restore(draft: Draft, event: Extract<SupervisorEvent, { kind: "restore" }>): void {
+  for (const spec of event.specs) {
+    draft.services.set(spec.name, newEntry(spec, !event.stopped.includes(spec.name)));
+  }
+  for (const { key, process } of event.found) draft.move(key, process);
+  for (const spec of event.specs) {
+    const entry = draft.entry(spec.name)!;
+    if (!entry.wanted) continue;
+    draft.queueStart(spec.name, entry.instances.flatMap((one, i) => isLive(one) ? [] : [i]));
+  }
 }
 
 function removed(actions: ReturnType<typeof planServices>): string[] {

@@ -26,7 +26,8 @@ function view(
     service,
     index,
     generation: instance.generation,
-    state: instance.kind === "spawning" ? "starting" : instance.kind,
+    // Without a process yet, and "starting" has one (CTR-D003).
+    state: instance.kind === "spawning" ? "stopped" : instance.kind,
     restarts: instance.restartsAt.filter((at) => now.monotonicMs - at < withinMs).length,
     ...(isLive(instance)
       ? {

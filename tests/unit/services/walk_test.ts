@@ -37,6 +37,7 @@ const anyStep = fc.oneof(
     obeys: fc.boolean(),
     spawns: fc.boolean(),
     healthy: fc.boolean(),
+    spawnMs: fc.constantFrom(0, 0, 50, 3000),
   }),
 );
 
@@ -83,6 +84,7 @@ Deno.test("Random lives: the invariants hold after every event, and every reques
             world.obeys = (_, signal) => step.obeys || signal === "KILL";
             world.spawns = () => step.spawns;
             world.healthy = () => step.healthy;
+            world.spawnMs = step.spawnMs;
             break;
           default:
             world.request(step.do, step.name);
@@ -110,6 +112,7 @@ Deno.test("Random lives without a shutdown: no request waits for ever", () => {
           world.obeys = () => step.obeys;
           world.spawns = () => step.spawns;
           world.healthy = () => step.healthy;
+          world.spawnMs = step.spawnMs;
         } else if ("name" in step && step.do !== "late") world.request(step.do, step.name);
       }
       world.obeys = (_, signal) => signal === "KILL";

@@ -70,7 +70,10 @@ export class World {
   /** What a process does at a signal: end, or not. */
   obeys: (name: string, signal: string) => boolean = () => true;
   spawns: (name: string) => boolean = () => true;
+  /** A spawn is answered after so long; 0 = at once. */
+  spawnMs = 0;
   healthy: (name: string) => boolean = () => true;
+  #births: { at: number; key: InstanceKey; generation: number }[] = [];
   #timers = new Map<string, Timer>();
   #nextId = 1;
   #nextPid = 100;
@@ -129,12 +132,19 @@ export class World {
   pass(ms: number): void {
     const until = this.ms + ms;
     for (;;) {
+      const [birth] = this.#births;
       const next = [...this.#timers].filter(([, t]) => t.at <= until)
         .sort(([, a], [, b]) => a.at - b.at)[0];
+      if (birth !== undefined && birth.at <= Math.min(until, next?.[1].at ?? Infinity)) {
+        this.#births.shift();
+        this.ms = Math.max(this.ms, birth.at);
+        this.tell(birth.key, this.#born(birth.key, birth.generation));
+        continue;
+      }
       if (next === undefined) break;
       this.#timers.delete(next[0]);
       const { at, key, timer, generation } = next[1];
-      this.ms = at;
+      this.ms = Math.max(this.ms, at);
       this.#send({ kind: "instance", key, event: { kind: "timer", timer, generation } });
     }
     this.ms = until;
@@ -184,12 +194,14 @@ export class World {
       case "spawn": {
         assert.ok(!this.processes.has(id), `a second process for ${id}`);
         this.trace.push(`spawn ${id} #${generation}`);
+        if (this.spawnMs > 0) {
+          this.#births.push({ at: this.ms + this.spawnMs, key, generation });
+          return;
+        }
         if (!this.spawns(key.service)) {
           return news({ kind: "spawn_failed", generation, text: "no such file" });
         }
-        const pid = this.#nextPid++;
-        this.processes.set(id, { key, generation, pid });
-        return news({ kind: "spawned", generation, pid });
+        return news(this.#born(key, generation));
       }
       case "signal": {
         this.trace.push(`${effect.signal} ${id} #${generation}`);
@@ -211,6 +223,12 @@ export class World {
       case "stuck":
         this.trace.push(`stuck ${id}`);
     }
+  }
+
+  #born(key: InstanceKey, generation: number): InstanceEvent {
+    const pid = this.#nextPid++;
+    this.processes.set(name(key), { key, generation, pid });
+    return { kind: "spawned", generation, pid };
   }
 
   #gone(process: Process, end: { code?: number; signal?: string }): void {
