@@ -10,6 +10,8 @@ const RUM = [Deno.execPath(), "run", "--quiet", "--allow-all", `${ROOT}main.ts`]
 
 async function main(): Promise<number> {
   await installPackages([...RUN_PACKAGES, ...IMAGE_PACKAGES], say);
+  const fixed = await rum(["doctor", "--fix", "-y"]);
+  if (fixed !== 0) return fixed;
   if (!await haveImage()) {
     say("Getting the base image debian-12");
     if (await rum(["image", "pull", "debian-12"]) !== 0) {

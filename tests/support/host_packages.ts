@@ -33,6 +33,8 @@ export const TEST_PACKAGES = [
   "tmux",
   "sudo",
   "procps",
+  "python3",
+  "python3-yaml",
   "util-linux",
 ] as const;
 

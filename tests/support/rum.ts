@@ -55,12 +55,19 @@ export function sharedCache(): string {
   return base;
 }
 
-export async function sandbox(options: { prefix?: string } = {}): Promise<Sandbox> {
-  const home = await Deno.makeTempDir({ prefix: options.prefix ?? "rum-t-" });
+export interface SandboxOptions {
+  readonly prefix?: string;
+  /** Use this folder, which may exist, and leave it (and its machines) alone at the end. */
+  readonly shared?: string;
+}
+
+export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const home = options.shared ?? await Deno.makeTempDir({ prefix: options.prefix ?? "rum-t-" });
+  await Deno.mkdir(home, { recursive: true });
   // libvirt's own user may have to traverse it where the system daemon is used.
   await Deno.chmod(home, 0o711);
   const project = `${home}/project`;
-  await Deno.mkdir(project);
+  await Deno.mkdir(project, { recursive: true });
   const env: Record<string, string> = {
     PATH: Deno.env.get("PATH") ?? "/usr/sbin:/usr/bin:/sbin:/bin",
     HOME: home,
@@ -123,6 +130,7 @@ export async function sandbox(options: { prefix?: string } = {}): Promise<Sandbo
       return result;
     },
     async [Symbol.asyncDispose]() {
+      if (options.shared !== undefined) return;
       await stopEverything(self);
       await Deno.remove(home, { recursive: true });
     },
@@ -131,7 +139,7 @@ export async function sandbox(options: { prefix?: string } = {}): Promise<Sandbo
 }
 
 /** Machines that a failed test left behind must not outlive it. */
-async function stopEverything(box: Sandbox): Promise<void> {
+export async function stopEverything(box: Sandbox): Promise<void> {
   const ids: string[] = [];
   try {
     for await (const entry of Deno.readDir(box.dataFolder)) {

@@ -1,0 +1,64 @@
+/**
+ * A real machine for the end-to-end tests: the image that rum builds itself, booted by QEMU.
+ *
+ * The image is built once into the shared cache. One machine is shared by all test files of a run:
+ * `tests/run.ts` names its folder in RUM_E2E_HOME and destroys it at the end; a file run by itself
+ * makes its own. Tests that need another life of a machine make their own sandbox.
+ */
+import assert from "node:assert/strict";
+import { type Sandbox, sandbox, sharedCache } from "./rum.ts";
+
+const IMAGE = "debian-12";
+
+/** The short name of an image that is in the cache now. */
+export async function testImage(): Promise<string> {
+  await using box = await sandbox({ prefix: "rum-image-" });
+  const { json } = await box.ok(["image", "ls", "-o", "json"]);
+  const there = json.images.some((image: { names?: string[]; name?: string }) =>
+    image.name === IMAGE || image.names?.includes(IMAGE)
+  );
+  if (!there) {
+    console.log(`building ${IMAGE} into ${sharedCache()} (a minute or two)`);
+    await box.ok(["image", "build", IMAGE], { timeoutMs: 15 * 60_000 });
+  }
+  return IMAGE;
+}
+
+export interface MachineOptions {
+  /** Added below the common head. */
+  readonly toml?: string;
+  readonly name?: string;
+  readonly memory?: string;
+}
+
+export async function machineToml(options: MachineOptions = {}): Promise<string> {
+  return `name = "${options.name ?? "e2e"}"
+
+[image]
+base = "${await testImage()}"
+
+[resources]
+cpus = 2
+memory = "${options.memory ?? "1G"}"
+disk = "8G"
+
+${options.toml ?? ""}`;
+}
+
+/** The machine of this run, up and ready; the same one for every file. */
+export async function sharedMachine(): Promise<Sandbox> {
+  const home = Deno.env.get("RUM_E2E_HOME");
+  const box = await sandbox(home === undefined ? { prefix: "rum-e2e-" } : { shared: home });
+  try {
+    const config = `${box.project}/rum.toml`;
+    if (!await Deno.stat(config).then(() => true, () => false)) {
+      await box.config(await machineToml({ name: "shared" }));
+    }
+    const up = await box.rum(["up", "-d"], { timeoutMs: 400_000 });
+    assert.equal(up.code, 0, `${up.stdout}\n${up.stderr}`);
+    return box;
+  } catch (error) {
+    await box[Symbol.asyncDispose]();
+    throw error;
+  }
+}
