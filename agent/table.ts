@@ -1,6 +1,7 @@
 /** Every method of the agent by name: the whole of what a host can ask. */
 import { apply } from "./methods/apply.ts";
 import { dial } from "./methods/dial.ts";
+import { dialUdp } from "./methods/dial_udp.ts";
 import { exec } from "./methods/exec.ts";
 import { fileRead, fileStat, fileWrite } from "./methods/files.ts";
 import { hello } from "./methods/hello.ts";
@@ -23,6 +24,7 @@ export const METHODS: MethodTable = {
   resize,
   provision,
   dial,
+  dial_udp: dialUdp,
   listeners,
   logs,
   shutdown,

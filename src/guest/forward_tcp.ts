@@ -84,7 +84,11 @@ function listen(server: net.Server, { bind, port }: TcpForwardOptions): Promise<
   });
 }
 
-function listenError(bind: string, port: number, cause: Error & { code?: string }): RumError {
+export function listenError(
+  bind: string,
+  port: number,
+  cause: Error & { code?: string },
+): RumError {
   const at = `${bind.includes(":") ? `[${bind}]` : bind}:${port}`;
   switch (cause.code) {
     case "EADDRINUSE":

@@ -113,6 +113,11 @@ export interface ForwardRow {
   readonly proto: "tcp" | "udp";
   readonly state: "listening" | "waiting" | "failed";
   readonly message?: string;
+  /** From rum.toml, added while running, or found by [auto_ports]. */
+  readonly origin?: "config" | "added" | "auto";
+  /** Connections (UDP: flows) now, and since it was opened. */
+  readonly active?: number;
+  readonly total?: number;
 }
 export interface StatusResult {
   readonly phase: string;
@@ -190,7 +195,11 @@ export interface DaemonMethods {
   };
   wait: { params: { for: string; timeout_ms: number }; event: Json; result: Json };
   "port.list": { params: None; event: never; result: { forwards: readonly ForwardRow[] } };
-  "port.add": { params: Omit<ForwardRow, "state" | "message">; event: never; result: ForwardRow };
+  "port.add": {
+    params: Pick<ForwardRow, "bind" | "host" | "guest" | "proto">;
+    event: never;
+    result: ForwardRow;
+  };
   "port.remove": { params: { host: number; bind?: string }; event: never; result: Json };
   "service.list": { params: None; event: never; result: { services: readonly Json[] } };
   "service.get": { params: ServiceRef; event: never; result: Json };
