@@ -1,0 +1,113 @@
+/**
+ * The mux on a real virtio-serial port and over vsock, in a guest that QEMU emulates: what no
+ * double shows (a port that is opened once, 4 KiB reads, hang-ups, the driver's own buffers).
+ */
+import { Buffer } from "node:buffer";
+import assert from "node:assert/strict";
+import { withDeadline } from "../../src/base/deadline.ts";
+import { virtioLink } from "../../src/guest/link_virtio.ts";
+import type { Mux } from "../../src/wire/mux_types.ts";
+import type { GuestFacts } from "../support/mux_guest.ts";
+import { bootMuxMachine } from "../support/mux_machine.ts";
+import { ask, order } from "../support/mux_measure.ts";
+
+const IMAGE = Deno.env.get("RUM_TEST_IMAGE");
+const NAME =
+  "The link on a real port: bytes, stalls, kill -9 on either side, vsock, and no CPU at rest";
+
+Deno.test({ name: NAME, ignore: IMAGE === undefined }, async (t) => {
+  const folder = await Deno.makeTempDir({ prefix: "rum-mux-" });
+  await using machine = await bootMuxMachine(IMAGE!, folder);
+  let link = virtioLink(machine.socketPath);
+  const next = () =>
+    withDeadline(
+      {
+        waitingFor: "A session with the guest",
+        timeoutMs: 240_000,
+        lastSeen: () => link.lastSeen(),
+      },
+      (signal) => link.next({ signal }),
+    );
+  let mux = await next();
+  const facts = () => ask<GuestFacts>(mux, { op: "facts" });
+
+  await t.step("bytes come back exactly, while one stream is stalled", async () => {
+    const stalled = await mux.open(order({ op: "stall" }));
+    const stuck = stalled.writable.getWriter();
+    const writing = (async () => {
+      for (;;) await stuck.write(new Uint8Array(64 * 1024));
+    })().catch(() => {});
+    await Promise.all(Array.from({ length: 4 }, () => echo(mux, 2_000_000)));
+    stalled.abort(new Error("enough"));
+    await writing;
+  });
+
+  await t.step("500 streams one after the other", async () => {
+    for (let i = 0; i < 500; i++) await echo(mux, 100);
+  });
+
+  await t.step("the guest's program killed by kill -9 in the middle of its bytes", async () => {
+    const before = await facts();
+    const stream = await mux.open(order({ op: "source", bytes: 2 ** 30 }));
+    const reading = (async () => {
+      for await (const _ of stream.readable) {
+        // Until the session ends.
+      }
+    })();
+    await mux.open(order({ op: "die" }));
+    await assert.rejects(reading, { code: "agent_restarted" });
+    mux = await next();
+    const after = await facts();
+    assert.notEqual(after.pid, before.pid);
+    await echo(mux, 300_000);
+  });
+
+  await t.step("this side gone in the middle of its bytes, and back", async () => {
+    const before = await facts();
+    const stream = await mux.open(order({ op: "sink" }));
+    const writer = stream.writable.getWriter();
+    const writing = (async () => {
+      for (;;) await writer.write(new Uint8Array(64 * 1024));
+    })().catch(() => {});
+    await writer.ready;
+    link.close();
+    await writing;
+    link = virtioLink(machine.socketPath);
+    mux = await next();
+    await echo(mux, 300_000);
+    assert.equal((await facts()).pid, before.pid);
+  });
+
+  await t.step("without a host the guest's program rests", async () => {
+    const before = await facts();
+    link.close();
+    await new Promise((done) => setTimeout(done, 5000));
+    link = virtioLink(machine.socketPath);
+    mux = await next();
+    const used = (await facts()).cpuMs - before.cpuMs;
+    // Connecting and asking is in it; a busy loop would take about 5000.
+    assert.ok(used < 1500, `${used} ms of CPU in 5 s without a host`);
+  });
+
+  await t.step("the same mux over vsock, from CID 1 only where that is allowed", async () => {
+    const seen = await ask<{ count: number; refused: string[] }>(mux, {
+      ...{ op: "vsock", bytes: 8 * 1024 * 1024 },
+    });
+    assert.equal(seen.count, 8 * 1024 * 1024);
+    assert.deepEqual(seen.refused, ["vsock: refused a connection from CID 1, 0 are open"]);
+  });
+
+  link.close();
+  await Deno.remove(folder, { recursive: true });
+});
+
+async function echo(mux: Mux, size: number): Promise<void> {
+  const bytes = new Uint8Array(size).map((_, i) => i * 31);
+  const stream = await mux.open(order({ op: "echo" }));
+  const writer = stream.writable.getWriter();
+  const [back] = await Promise.all([
+    new Response(stream.readable as BodyInit).bytes(),
+    writer.write(bytes).then(() => writer.close()),
+  ]);
+  assert.ok(Buffer.from(back).equals(Buffer.from(bytes)), `${back.length} of ${size} bytes`);
+}
