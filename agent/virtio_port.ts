@@ -87,6 +87,8 @@ class PortCarrier implements Duplex {
   #source!: ReadableStreamDefaultController<Uint8Array>;
   #sink!: WritableStreamDefaultController;
   #readsInTurn = 0;
+  /** For the next read, when the last one was small and copied out of it. */
+  #spare: Uint8Array<ArrayBuffer> | undefined;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -150,7 +152,8 @@ class PortCarrier implements Duplex {
     }
     if (++this.#readsInTurn > READS_PER_TURN) await this.#poll(POLLIN, 0);
     while (!this.#over) {
-      const chunk = new Uint8Array(READ_BYTES);
+      const chunk = this.#spare ?? new Uint8Array(READ_BYTES);
+      this.#spare = undefined;
       let fill = 0;
       let last = 1;
       while (fill < chunk.length) {
@@ -159,10 +162,10 @@ class PortCarrier implements Duplex {
         if (last <= 0) break;
         fill += last;
       }
+      const small = fill < READ_BYTES / 4;
+      if (small) this.#spare = chunk;
       if (fill > 0) {
-        this.#source.enqueue(
-          fill < READ_BYTES / 4 ? chunk.slice(0, fill) : chunk.subarray(0, fill),
-        );
+        this.#source.enqueue(small ? chunk.slice(0, fill) : chunk.subarray(0, fill));
         return;
       }
       const code = last < 0 ? errno() : 0;

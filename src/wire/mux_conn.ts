@@ -15,6 +15,8 @@ const READ_BYTES = 128 * 1024;
 
 export function connCarrier(conn: CarrierConn): Duplex {
   let open = true;
+  // Used again after small reads, which are copied out of it.
+  let spare: Uint8Array<ArrayBuffer> | undefined;
   let source!: ReadableStreamDefaultController<Uint8Array>;
   const close = () => {
     if (!open) return;
@@ -27,7 +29,8 @@ export function connCarrier(conn: CarrierConn): Duplex {
         source = controller;
       },
       async pull(controller) {
-        const chunk = new Uint8Array(READ_BYTES);
+        const chunk = spare ?? new Uint8Array(READ_BYTES);
+        spare = undefined;
         let count: number | null;
         try {
           count = await conn.read(chunk);
@@ -43,9 +46,9 @@ export function connCarrier(conn: CarrierConn): Duplex {
           controller.close();
         } else {
           // Small reads must not keep a large buffer alive.
-          controller.enqueue(
-            count < READ_BYTES / 4 ? chunk.slice(0, count) : chunk.subarray(0, count),
-          );
+          const small = count < READ_BYTES / 4;
+          if (small) spare = chunk;
+          controller.enqueue(small ? chunk.slice(0, count) : chunk.subarray(0, count));
         }
       },
       cancel: close,
