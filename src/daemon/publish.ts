@@ -1,6 +1,6 @@
 /**
- * The daemon's names in the file system: the socket, `rum.pid`, `daemon.json`. Everything here runs
- * under the machine's lock, which is what makes removing somebody's leftover safe.
+ * The daemon's socket in the file system. Everything here that changes something runs under the
+ * machine's lock, which is what makes removing somebody's leftover safe.
  *
  * The socket is bound under a name of our own and renamed, so that nobody ever connects to a socket
  * that is not listening, and so that closing the listener (which unlinks the name it was bound to)
@@ -9,26 +9,14 @@
  */
 import { RumError } from "../base/errors.ts";
 import type { MachinePaths } from "../plan/paths.ts";
-import { writeFileAtomic } from "../store/atomic.ts";
-import { ensureOwnFolder, fileError, readOwnFile } from "../store/ownership.ts";
-
-export interface DaemonRecord {
-  readonly pid: number;
-  readonly start_time: number;
-  readonly boot_id: string;
-  readonly version: string;
-  readonly build: string;
-  readonly protocol: { readonly min: number; readonly max: number };
-  readonly socket: string;
-  readonly started_at: string;
-}
+import { ensureOwnFolder, fileError } from "../store/ownership.ts";
 
 export interface Published {
   readonly listener: Deno.UnixListener;
   readonly boundPath: string;
   /** Is the name still our socket? */
   stillOurs(): Promise<boolean>;
-  /** Takes the names away that are still ours. Never throws. */
+  /** Takes the name away if it is still ours. Never throws. */
   remove(): Promise<void>;
 }
 
@@ -65,30 +53,8 @@ export async function publishSocket(paths: MachinePaths): Promise<Published> {
     stillOurs,
     async remove() {
       if (await stillOurs().catch(() => false)) await Deno.remove(paths.socket).catch(() => {});
-      await removeIfOurs(paths.pid, isOurPid);
-      await removeIfOurs(paths.daemonJson, isOurRecord);
     },
   };
-}
-
-/** Called after lock and bind: whoever reads these may believe that the daemon was there. */
-export async function writeRecords(paths: MachinePaths, record: DaemonRecord): Promise<void> {
-  await writeFileAtomic(paths.pid, `${record.pid}\n`, { mode: 0o600 });
-  await writeFileAtomic(paths.daemonJson, JSON.stringify(record) + "\n", { mode: 0o600 });
-}
-
-/** What a daemon wrote about itself; undefined when there is nothing readable. */
-export async function readRecord(paths: MachinePaths): Promise<DaemonRecord | undefined> {
-  try {
-    const text = await readOwnFile(paths.daemonJson, { maxBytes: 64 * 1024 });
-    const value = text === undefined ? undefined : JSON.parse(text);
-    return Number.isSafeInteger(value?.pid) && typeof value.boot_id === "string" &&
-        Number.isSafeInteger(value.start_time)
-      ? value as DaemonRecord
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** What stands at the socket's name: nothing, or a socket of ours, dead or alive. */
@@ -135,23 +101,6 @@ async function clearName(path: string): Promise<void> {
     `Cannot use "${path}": another process listens there, and it is not the machine's holder`,
     { hint: `ss -xlp src ${path}` },
   );
-}
-
-async function removeIfOurs(path: string, isOurs: (text: string) => boolean): Promise<void> {
-  try {
-    const text = await readOwnFile(path, { maxBytes: 64 * 1024 });
-    if (text !== undefined && isOurs(text)) await Deno.remove(path);
-  } catch {
-    // Unreadable, or gone: not for us to remove.
-  }
-}
-
-function isOurPid(text: string): boolean {
-  return text.trim() === String(Deno.pid);
-}
-
-function isOurRecord(text: string): boolean {
-  return JSON.parse(text).pid === Deno.pid;
 }
 
 /** Root's folders may be entered by the system hypervisor's own user, see SPEC section 4. */

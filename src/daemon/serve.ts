@@ -19,6 +19,12 @@ import { DAEMON_PROTOCOL, type Readiness } from "../protocol/daemon.ts";
 import { object } from "../protocol/shape.ts";
 import { method, type MethodTable } from "../wire/rpc_types.ts";
 import {
+  type DaemonRecord,
+  describeDaemon,
+  removeDaemonRecord,
+  writeDaemonRecord,
+} from "../store/daemon_record.ts";
+import {
   describeHolder,
   type LockHandle,
   type LockHolder,
@@ -30,7 +36,7 @@ import { buildName } from "./client.ts";
 import { DaemonLog } from "./daemon_log.ts";
 import type { LineHandlers } from "./line_protocol.ts";
 import { notifyReady } from "./notify.ts";
-import { folderMode, type Published, publishSocket, writeRecords } from "./publish.ts";
+import { folderMode, type Published, publishSocket } from "./publish.ts";
 import { selfCheck } from "./self_check.ts";
 import { DaemonServer } from "./server.ts";
 import { ensureToken, readToken } from "./token.ts";
@@ -116,6 +122,7 @@ class Daemon {
   readonly #startedAt: string;
   readonly #startedMs: number;
   readonly #clock: Clock;
+  #record?: DaemonRecord;
 
   constructor(options: ServeOptions, lock: LockHandle, log: DaemonLog) {
     this.#options = options;
@@ -202,19 +209,15 @@ class Daemon {
   /** After lock and bind, so that whoever reads any of it finds a daemon. */
   async #announce(): Promise<void> {
     const { paths, env } = this.#options;
-    const { pid, start_time, boot_id } = this.#lock.holder;
-    await writeRecords(paths, {
-      pid,
-      start_time,
-      boot_id,
+    this.#record = await describeDaemon({
       version: VERSION,
-      build: buildName(),
       protocol: DAEMON_PROTOCOL,
       socket: paths.socket,
-      started_at: this.#startedAt,
+      startedAt: this.#startedAt,
     });
+    await writeDaemonRecord(paths, this.#record);
     await this.#lock.relabel({ operation: "serving", deadline: null });
-    say({ ready: true, pid, socket: paths.socket });
+    say({ ready: true, pid: Deno.pid, socket: paths.socket });
     notifyReady(env.NOTIFY_SOCKET);
     this.#log.redirect();
     this.#log.line(`Ready at ${paths.socket} after ${Math.round(this.#uptimeMs())} ms`);
@@ -245,6 +248,7 @@ class Daemon {
     await server.stopAccepting();
     await server.drain();
     await published?.remove();
+    if (this.#record !== undefined) await removeDaemonRecord(this.#options.paths, this.#record);
     this.#log.line("Ended; the machine is left as it is");
   }
 

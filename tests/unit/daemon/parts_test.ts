@@ -6,7 +6,7 @@ import { greet, introduce } from "../../../src/daemon/handshake.ts";
 import { notifyReady } from "../../../src/daemon/notify.ts";
 import { Places } from "../../../src/daemon/places.ts";
 import { selfCheck } from "../../../src/daemon/self_check.ts";
-import { daemonEnv, selfCommand } from "../../../src/daemon/self_command.ts";
+import { daemonEnv, selfCommand, SMALL_HEAP } from "../../../src/daemon/self_command.ts";
 import { commonProtocol } from "../../../src/protocol/daemon.ts";
 import { FrameReader, FrameWriter } from "../../../src/wire/frames.ts";
 import { duplexPair } from "../../../src/wire/pipe.ts";
@@ -151,22 +151,27 @@ Deno.test("the daemon's log keeps five files, and HUP after a move starts a new 
   }
 });
 
-function turned(): Clock & { turn(): Promise<void>; sleeps: number[] } {
+function turned() {
   const sleepers: (() => void)[] = [];
   const sleeps: number[] = [];
-  return {
-    sleeps,
+  const clock: Clock = {
     now: () => new Date(0),
     monotonicMs: () => 0,
     sleep: (ms) => {
       sleeps.push(ms);
       return new Promise<void>((resolve) => sleepers.push(resolve));
     },
-    async turn() {
-      while (sleepers.length === 0) await new Promise((resolve) => setTimeout(resolve, 0));
-      sleepers.shift()!();
-    },
   };
+  /** Until the clock was asked to sleep for the nth time. */
+  const asleep = async (n: number) => {
+    while (sleeps.length < n) await new Promise((resolve) => setTimeout(resolve, 0));
+  };
+  let turns = 0;
+  const turn = async () => {
+    await asleep(++turns);
+    sleepers.shift()!();
+  };
+  return { ...clock, sleeps, asleep, turn };
 }
 
 for (
@@ -188,6 +193,7 @@ for (
     });
     await clock.turn();
     await clock.turn();
+    await clock.asleep(3);
     await harm(folder);
     ours = false;
     await clock.turn();
@@ -217,10 +223,16 @@ Deno.test("each form of rum knows how to start itself, with absolute paths", () 
 Deno.test("a daemon does not inherit its starter's service manager", () => {
   assert.deepEqual(daemonEnv({ HOME: "/h", NOTIFY_SOCKET: "/run/n", GONE: undefined }), {
     HOME: "/h",
+    DENO_V8_FLAGS: SMALL_HEAP,
   });
+  assert.equal(daemonEnv({ DENO_V8_FLAGS: "--mine" }).DENO_V8_FLAGS, "--mine");
 });
 
-Deno.test("READY=1 reaches a service manager's socket, by path and by abstract name", async () => {
+// The C library stays open once it was opened, on purpose.
+Deno.test({
+  name: "READY=1 reaches a service manager's socket, by path and by abstract name",
+  sanitizeResources: false,
+}, async () => {
   const folder = await Deno.makeTempDir();
   for (const name of [`${folder}/notify`, `@rum-test-${Deno.pid}`]) {
     const listener = new Deno.Command("perl", {
