@@ -48,6 +48,7 @@ class ReconnectingLink implements GuestLink {
   readonly #dial: (signal: AbortSignal) => Promise<Duplex>;
   readonly #clock: Clock;
   #carrier: MuxCarrier | undefined;
+  #dialling: Promise<MuxCarrier> | undefined;
   #lastSeen = "nothing was tried yet";
   #failures = 0;
   #closed: Error | undefined;
@@ -64,9 +65,8 @@ class ReconnectingLink implements GuestLink {
       signal.throwIfAborted();
       if (this.#closed !== undefined) throw this.#closed;
       try {
-        this.#carrier ??= muxOver(await this.#dial(signal), { role: "host" });
-        this.#lastSeen = `connected by ${this.transport}, and no agent answered yet`;
-        const mux = await this.#carrier.next({ signal });
+        const carrier = await this.#connect(signal);
+        const mux = await carrier.next({ signal });
         this.#failures = 0;
         this.#lastSeen = `a session by ${this.transport}`;
         return mux;
@@ -81,6 +81,19 @@ class ReconnectingLink implements GuestLink {
         await this.#clock.sleep(backOffMs(PAUSES, ++this.#failures), { signal });
       }
     }
+  }
+
+  /** One dial at a time, whoever asks; a carrier that comes after `close` is closed at once. */
+  #connect(signal: AbortSignal): Promise<MuxCarrier> {
+    if (this.#carrier !== undefined) return Promise.resolve(this.#carrier);
+    this.#dialling ??= this.#dial(signal).then((duplex) => {
+      const carrier = muxOver(duplex, { role: "host" });
+      if (this.#closed !== undefined) carrier.close(this.#closed);
+      else this.#carrier = carrier;
+      this.#lastSeen = `connected by ${this.transport}, and no agent answered yet`;
+      return carrier;
+    }).finally(() => this.#dialling = undefined);
+    return this.#dialling;
   }
 
   lastSeen(): string {

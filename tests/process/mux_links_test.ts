@@ -10,6 +10,7 @@ import { vsockLink } from "../../src/guest/link_vsock.ts";
 import { connCarrier } from "../../src/wire/mux_conn.ts";
 import { createMux, muxOver } from "../../src/wire/mux.ts";
 import type { Mux } from "../../src/wire/mux_types.ts";
+import type { Duplex } from "../../src/wire/duplex.ts";
 import { duplexPair } from "../../src/wire/pipe.ts";
 import { serve } from "../support/mux_guest.ts";
 
@@ -181,4 +182,16 @@ Deno.test("A port that is not there is named", () => {
     () => VirtioPort.open("/dev/virtio-ports/none"),
     /"\/dev\/virtio-ports\/none" failed/,
   );
+});
+
+Deno.test("Closing a link while it dials leaves no connection behind", async () => {
+  const dialled = Promise.withResolvers<Duplex>();
+  const link = channelLink(() => dialled.promise);
+  const signal = new AbortController().signal;
+  const waiting = [link.next({ signal }), link.next({ signal })];
+  link.close();
+  const [host, guest] = duplexPair();
+  dialled.resolve(host);
+  for (const wait of waiting) await assert.rejects(wait, { code: "cancelled" });
+  await assert.rejects(guest.readable.getReader().closed);
 });
