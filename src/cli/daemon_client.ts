@@ -4,13 +4,14 @@
  */
 import { RumError } from "../base/errors.ts";
 import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
-import { ensureDaemon } from "../daemon/launcher.ts";
 import { selfCommand } from "../daemon/self_command.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
 
 /** Starts the daemon when there is none; for `up`. */
 export async function startedDaemon(context: Context, target: Target): Promise<DaemonClient> {
+  // The daemon is there nearly always; what starts one is not loaded for that.
+  const { ensureDaemon } = await import("../daemon/launcher.ts");
   return await ensureDaemon({
     id: target.id,
     paths: target.paths,

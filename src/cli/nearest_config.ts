@@ -1,19 +1,9 @@
 /** The rum.toml that this call is about (-c, RUM_CONFIG, or the nearest upward), found and checked. */
 import { posix } from "node:path";
-import { findConfig } from "../config/find.ts";
 import { checkFile, type CheckResult, invalid } from "../config/load.ts";
-import { diskReader } from "../config/read.ts";
 import type { Config } from "../config/types.ts";
+import { nearestConfigPath } from "./config_path.ts";
 import type { Context } from "./verb.ts";
-
-/** Absolute; links not resolved. @throws {RumError} `config_not_found` */
-export function nearestConfigPath(context: Context): Promise<string> {
-  return findConfig({
-    cwd: context.cwd,
-    explicit: context.globals.config ?? context.env.RUM_CONFIG,
-    kind: diskReader(context.host.home).kind,
-  });
-}
 
 export async function checkNearest(
   context: Context,

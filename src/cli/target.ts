@@ -7,7 +7,7 @@ import { RumError } from "../base/errors.ts";
 import { nearest } from "../base/typo.ts";
 import { machineId } from "../plan/identity.ts";
 import { type MachinePaths, machinePaths } from "../plan/paths.ts";
-import { nearestConfigPath } from "./nearest_config.ts";
+import { nearestConfigPath } from "./config_path.ts";
 import type { Context } from "./verb.ts";
 
 export interface Target {

@@ -21,7 +21,8 @@ export interface Output {
   note(text: string): void;
   /** Shown with -v only, on stderr. */
   detail(text: string): void;
-  error(error: RumError): void;
+  /** `more`: what the document says besides (whose failure it is, another exit code). */
+  error(error: RumError, more?: Readonly<Record<string, unknown>>): void;
   bytes(chunk: Uint8Array): Promise<void>;
 }
 
@@ -58,8 +59,8 @@ export function createOutput(options: OutputOptions): Output {
     detail(text) {
       if (verbose) err(line(text));
     },
-    error(error) {
-      const doc = errorDocument(error);
+    error(error, more) {
+      const doc = { ...errorDocument(error), ...more };
       err(mode === "json" ? JSON.stringify(doc) + "\n" : renderError(doc, { colour, verbose }));
     },
     bytes(chunk) {

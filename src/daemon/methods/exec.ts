@@ -54,7 +54,7 @@ export function execMethods(engine: Engine): MethodTable {
             {
               argv: [...given.argv],
               ...(given.login ? { login: true } : {}),
-              ...(given.user === undefined ? {} : { user: given.user }),
+              ...whose(engine, given),
               ...folder(engine, given),
               ...(given.env === undefined ? {} : { env: given.env }),
               ...(given.tty === undefined ? {} : {
@@ -100,13 +100,23 @@ export function execMethods(engine: Engine): MethodTable {
   };
 }
 
+/** A login shell is the machine's user's unless it is asked for another's. */
+function whose(
+  engine: Engine,
+  given: { readonly user?: string; readonly login?: boolean },
+): { user?: string } {
+  const user = given.user ?? (given.login === true ? engine.plan?.user.name : undefined);
+  return user === undefined ? {} : { user };
+}
+
+/** As asked; else the guest's side of the client's folder; else, for a login, the default mount. */
 function folder(
   engine: Engine,
-  given: { readonly cwd?: string; readonly host_cwd?: string },
+  given: { readonly cwd?: string; readonly host_cwd?: string; readonly login?: boolean },
 ): { cwd?: string } {
-  if (given.cwd !== undefined) return { cwd: given.cwd };
-  const mapped = given.host_cwd === undefined
-    ? undefined
-    : guestFolderOf(engine.plan?.mounts ?? [], given.host_cwd);
-  return mapped === undefined ? {} : { cwd: mapped };
+  const mounts = engine.plan?.mounts ?? [];
+  const cwd = given.cwd ??
+    (given.host_cwd === undefined ? undefined : guestFolderOf(mounts, given.host_cwd)) ??
+    (given.login === true ? mounts.find((mount) => mount.default)?.target : undefined);
+  return cwd === undefined ? {} : { cwd };
 }
