@@ -7,6 +7,7 @@ import { notifyReady } from "../../../src/daemon/notify.ts";
 import { Places } from "../../../src/daemon/places.ts";
 import { selfCheck } from "../../../src/daemon/self_check.ts";
 import { daemonEnv, selfCommand, SMALL_HEAP } from "../../../src/daemon/self_command.ts";
+import { unitText } from "../../../src/daemon/unit.ts";
 import { commonProtocol } from "../../../src/protocol/daemon.ts";
 import { FrameReader, FrameWriter } from "../../../src/wire/frames.ts";
 import { duplexPair } from "../../../src/wire/pipe.ts";
@@ -257,4 +258,21 @@ Deno.test({
   assert.equal(notifyReady(`${folder}/nobody`), false);
   assert.equal(notifyReady(undefined), false);
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a systemd unit quotes what systemd would read otherwise, and spares the machine", () => {
+  const text = unitText({
+    id: "deadbeef",
+    name: "100%",
+    command: ["/opt/a b/rum", "--config", '/p/$x "y"%/rum.toml', "up", "--serve", "deadbeef"],
+    env: { XDG_DATA_HOME: "/data" },
+  });
+  assert.match(text, /^Description=rum machine 100%% \(deadbeef\)$/m);
+  assert.match(
+    text,
+    /^ExecStart="\/opt\/a b\/rum" --config "\/p\/\$\$x \\"y\\"%%\/rum.toml" up --serve deadbeef$/m,
+  );
+  assert.match(text, /^KillMode=process$/m);
+  assert.match(text, /^Type=notify$/m);
+  assert.match(text, /^Environment=XDG_DATA_HOME=\/data$/m);
 });
