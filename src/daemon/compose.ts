@@ -4,10 +4,15 @@
  */
 import { toRumError } from "../base/errors.ts";
 import type { HostEnv, RumPaths } from "../plan/paths.ts";
+import { agentOf } from "./agent_access.ts";
 import { openEngine } from "./engine.ts";
+import { cpMethods } from "./methods/cp.ts";
 import { execMethods } from "./methods/exec.ts";
 import { lifecycleMethods } from "./methods/lifecycle.ts";
+import { portMethods } from "./methods/ports.ts";
+import { proxyMethods } from "./methods/proxy.ts";
 import { queryMethods } from "./methods/query.ts";
+import { isOff } from "./power.ts";
 import type { Composition, DaemonHost } from "./serve.ts";
 import { statusOf } from "./status.ts";
 
@@ -28,6 +33,10 @@ export function composer(
   return async (host) => {
     const engine = await openEngine({ ...options, ...host });
     const { controller } = engine;
+    const { forwards } = engine.forwards;
+    const powered = () => !isOff(engine.hypervisorStatus.state);
+    const agent = (signal: AbortSignal) => agentOf(engine, signal);
+    if (engine.plan !== undefined && powered()) await engine.forwards.takeUp(engine.plan);
     let drift: readonly string[] = [];
     let looking = false;
     const lookForDrift = () => {
@@ -45,6 +54,9 @@ export function composer(
         ...lifecycleMethods(engine),
         ...execMethods(engine),
         ...queryMethods(engine, status),
+        ...portMethods({ forwards, powered }),
+        ...proxyMethods({ paths: engine.paths, agent }),
+        ...cpMethods({ agent }),
       },
       lines: {
         status: () => status() as unknown as Record<string, unknown>,

@@ -10,7 +10,6 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { RumError, toRumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import { loadConfig } from "../config/load.ts";
-import type { AgentClient } from "../guest/agent_client.ts";
 import type { SessionEvent } from "../guest/agent_session.ts";
 import { chooseDoor } from "../libvirt/host_facts.ts";
 import type { Hypervisor, HypervisorMachine, MachineStatus } from "../libvirt/hypervisor.ts";
@@ -43,6 +42,7 @@ import { type ConsoleLog, createConsoleLog } from "./console_log.ts";
 import { type EventLog, openEventLog } from "./event_log.ts";
 import { createPoweredLink, type PoweredLink } from "./guest_link.ts";
 import { applyPlan, createGuestPort } from "./guest_port.ts";
+import { createMachineForwards, type MachineForwards, reservingPorts } from "./machine_forwards.ts";
 import { networksDown, networksUp } from "./networks.ts";
 import { planFor, type WantedPlan } from "./plan_source.ts";
 import { createPower, findQemu, isOff } from "./power.ts";
@@ -71,6 +71,7 @@ export interface Engine {
   readonly hypervisor: Hypervisor;
   readonly link: PoweredLink;
   readonly console: ConsoleLog;
+  readonly forwards: MachineForwards;
   readonly record: MachineRecord;
   machine(): HypervisorMachine;
   /** What libvirt said last. */
@@ -196,6 +197,8 @@ function assemble(parts: Parts): { engine: Engine } {
   });
   const consoleLog = createConsoleLog({ path: paths.consoleLog, machine, clock, log: parts.log });
   const logs = createScriptLogs(paths, emit);
+  const client = () => link.client;
+  const forwards = createMachineForwards({ rum, paths, client, emit, log: parts.log });
   const machineKey = () => ensureSshKey(paths);
 
   const controller = createMachineController({
@@ -217,37 +220,40 @@ function assemble(parts: Parts): { engine: Engine } {
           await link.client?.syncTime().catch(() => {});
         },
       }),
-      preparer: createPreparer({
-        wanted: present,
-        record: () => keeper.record,
-        save: (patch) => keeper.save(patch),
-        emit,
-        machine,
-        writeSeed: async (plan, options) => {
-          const token = await firstToken(paths.token, { fresh: options.newDisk });
-          const seed = await makeSeed(plan, {
-            open: async (path) => (await Deno.open(path, { read: true })).readable,
-            machineKey: await machineKey(),
-            token,
-          });
-          await writeSeedFile(paths, seed, { signal: options.signal });
-          return seed.hash;
-        },
-        removeSeedsBut: (hash) => removeSeedsBut(paths, hash),
-        domainXml: (plan, image, seedHash) =>
-          domainXml(domainSpecOf(plan, {
-            seedPath: paths.seed(seedHash),
-            base: { path: image.path, format: image.format },
-            firmware: "bios",
-            rumVersion: VERSION,
-          })),
-        networksDown: (signal) =>
-          networksDown(hypervisor, keeper.record.plan?.networks ?? [], signal),
-        removeFolder: async (keep, signal) => {
-          await events.flush();
-          return await removeMachineFolder(rum, paths, { keep, signal });
-        },
-      }),
+      preparer: reservingPorts(
+        () => forwards.reserve(present().plan),
+        createPreparer({
+          wanted: present,
+          record: () => keeper.record,
+          save: (patch) => keeper.save(patch),
+          emit,
+          machine,
+          writeSeed: async (plan, options) => {
+            const token = await firstToken(paths.token, { fresh: options.newDisk });
+            const seed = await makeSeed(plan, {
+              open: async (path) => (await Deno.open(path, { read: true })).readable,
+              machineKey: await machineKey(),
+              token,
+            });
+            await writeSeedFile(paths, seed, { signal: options.signal });
+            return seed.hash;
+          },
+          removeSeedsBut: (hash) => removeSeedsBut(paths, hash),
+          domainXml: (plan, image, seedHash) =>
+            domainXml(domainSpecOf(plan, {
+              seedPath: paths.seed(seedHash),
+              base: { path: image.path, format: image.format },
+              firmware: "bios",
+              rumVersion: VERSION,
+            })),
+          networksDown: (signal) =>
+            networksDown(hypervisor, keeper.record.plan?.networks ?? [], signal),
+          removeFolder: async (keep, signal) => {
+            await events.flush();
+            return await removeMachineFolder(rum, paths, { keep, signal });
+          },
+        }),
+      ),
       guest: createGuestPort({
         session: () => link.session(),
         plan: inForce,
@@ -256,7 +262,7 @@ function assemble(parts: Parts): { engine: Engine } {
         emit,
         clock,
         applyChanges,
-        attach: (_client: AgentClient) => Promise.resolve(),
+        attach: () => forwards.attach(inForce()),
         stopServices: () => Promise.resolve(),
         servicesReady: () => Promise.resolve(undefined),
         consoleTail: () => consoleLog.tail(8),
@@ -269,10 +275,12 @@ function assemble(parts: Parts): { engine: Engine } {
     power(on) {
       if (on) {
         consoleLog.powerOn();
+        forwards.powerOn();
         link.session();
       } else {
         void consoleLog.powerOff();
         void link.powerOff();
+        void forwards.powerOff();
       }
     },
   });
@@ -315,6 +323,7 @@ function assemble(parts: Parts): { engine: Engine } {
         emit,
       });
       await keeper.save({ plan: merged });
+      await forwards.apply(merged);
     }
     return {
       applied: renderChanges(live),
@@ -342,6 +351,7 @@ function assemble(parts: Parts): { engine: Engine } {
     hypervisor,
     link,
     console: consoleLog,
+    forwards,
     machine,
     get record() {
       return keeper.record;
@@ -377,6 +387,7 @@ function assemble(parts: Parts): { engine: Engine } {
     async close() {
       world[Symbol.dispose]();
       statusWatch[Symbol.dispose]();
+      await forwards[Symbol.asyncDispose]();
       await link.powerOff();
       await consoleLog[Symbol.asyncDispose]();
       await logs[Symbol.asyncDispose]();

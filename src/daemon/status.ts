@@ -51,7 +51,7 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
         kernel: hello.kernel,
         addresses: hello.addresses,
       },
-    forwards: [],
+    forwards: engine.forwards.forwards.list(),
     mounts: (plan?.mounts ?? []).map(({ source, target, type, why, readonly }) => ({
       source,
       target,

@@ -51,6 +51,8 @@ export interface MachinePaths {
   readonly sshKey: string;
   readonly sshPublicKey: string;
   readonly knownHosts: string;
+  /** The forwards of this power-on, for the next daemon. */
+  readonly forwards: string;
   /** What host and guest share. */
   readonly token: string;
   /** What the daemon and its clients share; the guest never learns it. */
@@ -134,6 +136,7 @@ export function machinePaths(rum: RumPaths, id: string): MachinePaths {
     sshKey: `${folder}/ssh_ed25519`,
     sshPublicKey: `${folder}/ssh_ed25519.pub`,
     knownHosts: `${folder}/known_hosts`,
+    forwards: `${folder}/forwards.json`,
     token: `${folder}/token`,
     daemonToken: `${folder}/daemon.token`,
     pid: `${folder}/rum.pid`,

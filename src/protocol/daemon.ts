@@ -88,6 +88,8 @@ interface None {
 export interface BytesEvent {
   readonly stream: "stdout" | "stderr" | "data";
   readonly data: string;
+  /** The guest's half of the connection is over; ours may go on. */
+  readonly end?: true;
 }
 export interface DroppedEvent {
   readonly type: "dropped";
@@ -154,11 +156,22 @@ export interface ExecResult {
   readonly code: number;
   readonly signal?: string;
 }
+/**
+ * One call to the agent's file methods, its records passed through untouched: what the client reads
+ * and writes is checked at the two ends, the daemon is the way between them.
+ */
+export const CP_METHODS = [
+  "file.stat",
+  "file.read",
+  "file.write",
+  "tree.read",
+  "tree.write",
+] as const;
 export interface CpParams {
-  readonly direction: "to_guest" | "from_guest";
-  readonly path: string;
-  readonly recursive: boolean;
-  readonly owner?: string;
+  readonly method: typeof CP_METHODS[number];
+  readonly params?: unknown;
+  /** The parameters follow as the first record. */
+  readonly more?: boolean;
 }
 export interface ServiceRef {
   /** A service's name, or `all`. */
@@ -180,7 +193,7 @@ export interface DaemonMethods {
   resume: { params: None; event: MachineEvent; result: Json };
   exec: { params: ExecParams; event: BytesEvent; result: ExecResult };
   "exec.signal": { params: { key: string; signal: string }; event: never; result: Json };
-  cp: { params: CpParams; event: BytesEvent | Json; result: { digest: string; bytes: number } };
+  cp: { params: CpParams; event: BytesEvent; result: Json };
   proxy: { params: { port: number }; event: BytesEvent; result: Json };
   provision: { params: { system: boolean; boot: boolean }; event: MachineEvent; result: Json };
   log: {
