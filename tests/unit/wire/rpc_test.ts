@@ -2,74 +2,12 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { RumError } from "../../../src/base/errors.ts";
 import { anything, integer, object } from "../../../src/protocol/shape.ts";
-import { FrameReader, FrameWriter } from "../../../src/wire/frames.ts";
-import { duplexPair } from "../../../src/wire/pipe.ts";
-import { RpcClient } from "../../../src/wire/rpc_client.ts";
 import { OfferQueue } from "../../../src/wire/rpc_queue.ts";
-import { RpcServer } from "../../../src/wire/rpc_server.ts";
 import { type CallIo, method, type MethodTable } from "../../../src/wire/rpc_types.ts";
+import { clientOver, rawOver } from "../../support/rpc_pair.ts";
 import { testMethods } from "../../support/test_daemon.ts";
 
 const code = (name: string) => (error: unknown) => error instanceof RumError && error.code === name;
-
-function serverOver(methods: MethodTable, options: { graceMs?: number; capacity?: number } = {}) {
-  const [near, far] = duplexPair({ capacity: options.capacity });
-  const writer = new FrameWriter(far.writable);
-  const server = new RpcServer({
-    reader: new FrameReader(far.readable),
-    writer,
-    methods,
-    connection: 1,
-    client: { version: "0", build: "test" },
-    graceMs: options.graceMs ?? 20,
-  });
-  const served = server.serve().finally(() => void writer.close());
-  return { near, server, served };
-}
-
-/** A client that only writes and reads frames, for what the real one would never do. */
-function rawOver(methods: MethodTable, options: { graceMs?: number; capacity?: number } = {}) {
-  const { near, server, served } = serverOver(methods, options);
-  const reader = new FrameReader(near.readable);
-  const writer = new FrameWriter(near.writable);
-  return {
-    server,
-    send: (value: unknown) => writer.send(value),
-    async next() {
-      return (await reader.next())?.value as Record<string, unknown> | undefined;
-    },
-    async rest(onFrame: (frame: Record<string, unknown>) => void = () => {}) {
-      const frames: Record<string, unknown>[] = [];
-      for (let got = await reader.next(); got; got = await reader.next()) {
-        frames.push(got.value as Record<string, unknown>);
-        onFrame(frames.at(-1)!);
-      }
-      return frames;
-    },
-    async end() {
-      await writer.close();
-      await served;
-    },
-    served,
-  };
-}
-
-function clientOver(methods: MethodTable, options: { graceMs?: number; capacity?: number } = {}) {
-  const { near, server, served } = serverOver(methods, options);
-  const client = new RpcClient({
-    reader: new FrameReader(near.readable),
-    writer: new FrameWriter(near.writable),
-  });
-  return {
-    client,
-    server,
-    async [Symbol.asyncDispose]() {
-      client.close();
-      near.abort();
-      await served;
-    },
-  };
-}
 
 const isTerminal = (frame: Record<string, unknown>) => "result" in frame || "error" in frame;
 
