@@ -264,3 +264,11 @@ export class World {
 function name(key: InstanceKey): string {
   return `${key.service}/${key.index}`;
 }
+
+/** A second after these services were asked for. */
+export function running(...specs: readonly ServiceSpec[]): World {
+  const world = new World();
+  assert.equal(world.code(world.apply(...specs)), "ok");
+  world.pass(1000);
+  return world;
+}
