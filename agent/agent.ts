@@ -12,6 +12,7 @@ import type { AgentOptions } from "./options.ts";
 import { OneAtATime } from "./one_at_a_time.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { serveLink } from "./serve.ts";
+import { Supervision } from "./services/supervision.ts";
 import { METHODS } from "./table.ts";
 import { TokenFile } from "./token.ts";
 
@@ -19,7 +20,7 @@ export interface Agent {
   readonly context: AgentContext;
   /** Serves one link until it ends. */
   serve(mux: Mux): Promise<void>;
-  /** What a boot owes without being asked: mounts, and the Boot scripts if no host comes. */
+  /** What a boot owes without being asked: mounts, the Boot scripts if no host comes, services. */
   boot(): Promise<void>;
 }
 
@@ -37,6 +38,12 @@ export async function createAgent(
     token: new TokenFile(options),
     execs: new ExecRegistry(),
     provisioner: new Provisioner(options, facts, log),
+    services: new Supervision({
+      state: options.state,
+      run: options.run,
+      root: options.root,
+      log: (line) => log.write(line),
+    }),
     applying: new OneAtATime(),
     hostSeen: Promise.withResolvers<void>(),
     restart: hooks.restart,
@@ -49,7 +56,11 @@ export async function createAgent(
       for (const { item, message } of outcomes) {
         if (message !== undefined) log.write(`at boot, ${item}: ${message}`);
       }
+      // Nobody else watches what an earlier life of this agent left running.
+      if (await context.services.hasRemains()) await context.services.begin();
       await context.provisioner.runUnattended(context.hostSeen.promise);
+      await context.provisioner.settled();
+      await context.services.begin();
     },
   };
 }

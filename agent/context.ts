@@ -5,6 +5,7 @@ import type { AgentLog } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
 import type { OneAtATime } from "./one_at_a_time.ts";
 import type { Provisioner } from "./provision/provisioner.ts";
+import type { Supervision } from "./services/supervision.ts";
 import type { TokenFile } from "./token.ts";
 
 export interface AgentContext {
@@ -14,6 +15,7 @@ export interface AgentContext {
   readonly token: TokenFile;
   readonly execs: ExecRegistry;
   readonly provisioner: Provisioner;
+  readonly services: Supervision;
   readonly applying: OneAtATime;
   /** Resolves at the first authenticated hello of this process. */
   readonly hostSeen: PromiseWithResolvers<void>;

@@ -73,6 +73,7 @@ async function run(options: AgentOptions): Promise<number> {
   const reason: unknown = stop.signal.reason;
   log.write(`ending: ${reason instanceof Error ? reason.message : "every link ended"}`);
   await context.execs.endAll();
+  await context.services.close();
   // Listeners close behind the signal; a port that waits for a host ends only with the process.
   await Promise.race([links.catch(() => {}), new Promise((done) => setTimeout(done, CLOSING_MS))]);
   if (reason instanceof Restart) replaceProcess(options);

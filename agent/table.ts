@@ -8,6 +8,14 @@ import { hello } from "./methods/hello.ts";
 import { listeners } from "./methods/listeners.ts";
 import { logs } from "./methods/logs.ts";
 import { provision } from "./methods/provision.ts";
+import {
+  serviceApply,
+  serviceList,
+  serviceLogs,
+  serviceRequest,
+  serviceShutdown,
+  serviceWatch,
+} from "./methods/service.ts";
 import { shutdown } from "./methods/shutdown.ts";
 import { resize, signal } from "./methods/signal.ts";
 import { stats } from "./methods/stats.ts";
@@ -36,4 +44,10 @@ export const METHODS: MethodTable = {
   "file.write": fileWrite,
   "tree.read": treeRead,
   "tree.write": treeWrite,
+  "service.apply": serviceApply,
+  "service.request": serviceRequest,
+  "service.list": serviceList,
+  "service.shutdown": serviceShutdown,
+  "service.watch": serviceWatch,
+  "service.logs": serviceLogs,
 };

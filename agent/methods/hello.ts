@@ -29,6 +29,7 @@ const CAPABILITIES = [
   "time",
   "upgrade",
   "stats",
+  "services",
 ];
 
 export async function hello(call: Call, context: AgentContext): Promise<HelloInfo> {

@@ -68,6 +68,11 @@ export class Provisioner {
     return this.#run !== undefined;
   }
 
+  /** Resolves when no scripts run; how they ended is nobody's business here. */
+  async settled(): Promise<void> {
+    await this.#run?.result.catch(() => {});
+  }
+
   /** Follows the output from `have` on; ends with the run. */
   follow(have: ProvisionParams["have"], signal: AbortSignal): AsyncGenerator<ProvisionEvent> {
     const after = have?.bootId === this.#facts.bootId ? have.seq : 0;

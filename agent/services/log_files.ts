@@ -45,19 +45,33 @@ export async function rotateLog(path: string, limits: LogLimits): Promise<boolea
 
 /** The last lines, out of the present file and as many older ones as it takes. */
 export async function tailLog(path: string, lines: number, maxBytes = 1 << 20): Promise<string> {
+  return (await tailLogAt(path, lines, maxBytes)).text;
+}
+
+/** The same, and up to where the present file was read: from there it is followed. */
+export async function tailLogAt(
+  path: string,
+  lines: number,
+  maxBytes = 1 << 20,
+): Promise<{ text: string; end: number }> {
   let text = "";
+  let end = 0;
   for (let n = 0; text.length < maxBytes && text.split("\n").length <= lines; n++) {
     const older = await readEnd(n === 0 ? path : `${path}.${n}`, maxBytes - text.length);
     if (older === undefined) break;
-    text = older + text;
+    if (n === 0) end = older.end;
+    text = older.text + text;
   }
   const all = text.split("\n");
   const open = all.pop();
   const kept = open === "" ? all.slice(-lines) : [...all, open!].slice(-lines);
-  return kept.length === 0 ? "" : kept.join("\n") + (open === "" ? "\n" : "");
+  return { text: kept.length === 0 ? "" : kept.join("\n") + (open === "" ? "\n" : ""), end };
 }
 
-async function readEnd(path: string, bytes: number): Promise<string | undefined> {
+async function readEnd(
+  path: string,
+  bytes: number,
+): Promise<{ text: string; end: number } | undefined> {
   try {
     using file = await Deno.open(path);
     const { size } = await file.stat();
@@ -70,7 +84,7 @@ async function readEnd(path: string, bytes: number): Promise<string | undefined>
       if (count === null) break;
       fill += count;
     }
-    return new TextDecoder().decode(buffer.subarray(0, fill));
+    return { text: new TextDecoder().decode(buffer.subarray(0, fill)), end: from + fill };
   } catch (error) {
     ignoreAbsent(error);
     return undefined;

@@ -41,6 +41,8 @@ export interface ServiceRunnerOptions {
   readonly log: (line: string) => void;
   /** An instance's state changed; called after the step, with frozen views. */
   readonly onChange?: (view: InstanceView) => void;
+  /** An instance is no more: scaled away, or its service removed. */
+  readonly onGone?: (key: InstanceKey) => void;
 }
 
 export class ServiceRunner {
@@ -307,6 +309,12 @@ export class ServiceRunner {
       if (this.#shown.get(name) === state) continue;
       this.#options.log(`service ${name}: ${view.state}${view.text ? `, ${view.text}` : ""}`);
       this.#options.onChange?.(Object.freeze(view));
+    }
+    for (const name of this.#shown.keys()) {
+      if (shown.has(name)) continue;
+      this.#options.log(`service ${name}: gone`);
+      const [service, index] = name.split("/");
+      this.#options.onGone?.({ service, index: Number(index) });
     }
     this.#shown = shown;
   }
