@@ -78,8 +78,8 @@ async function alone(
   request: StopRequest,
   onEvent: (event: unknown) => void,
 ): Promise<Record<string, unknown> | undefined> {
-  const { oneShot } = await import("../daemon/one_shot.ts");
-  const outcome = await oneShot({
+  const { requestAlone } = await import("../daemon/alone.ts");
+  const outcome = await requestAlone({
     id: target.id,
     paths: target.paths,
     rum: context.paths,

@@ -1,0 +1,77 @@
+/**
+ * `down` and `destroy` where no daemon runs: takes the machine's lock, opens the same engine as a
+ * daemon would, answers the line protocol meanwhile (so that `status` and a second `down` are told),
+ * sends one request and lets go.
+ */
+import type { Outcome } from "../machine/settle.ts";
+import type { RequestInput } from "../machine/run.ts";
+import { describePhase } from "../machine/state.ts";
+import type { HostEnv, MachinePaths, RumPaths } from "../plan/paths.ts";
+import type { MachineEvent } from "../protocol/machine_events.ts";
+import { describeHolder, waitForFlock } from "../store/flock.ts";
+import { ensureDataFolders, hasMachineFolder } from "../store/machine_folder.ts";
+import { type Engine, openEngine } from "./engine.ts";
+import { serveOneShot } from "./one_shot.ts";
+
+export interface AloneOptions {
+  readonly id: string;
+  readonly paths: MachinePaths;
+  readonly rum: RumPaths;
+  readonly env: HostEnv;
+  readonly operation: "down" | "destroy";
+  readonly request: (engine: Engine) => RequestInput;
+  readonly onEvent: (event: MachineEvent) => void;
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+  readonly log?: (text: string) => void;
+}
+
+/** @returns undefined when there is no such machine */
+export async function requestAlone(
+  options: AloneOptions,
+): Promise<(Outcome & { ok: true }) | undefined> {
+  const { id, paths, rum, env, operation, signal } = options;
+  if (!await hasMachineFolder(paths)) return undefined;
+  await ensureDataFolders(rum);
+  const holder = await describeHolder({
+    role: "one-shot",
+    operation,
+    deadlineMs: options.deadlineMs,
+  });
+  await using lock = await waitForFlock(paths.lock, {
+    holder,
+    deadlineMs: options.deadlineMs,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  // It may have gone while we waited.
+  if (!await hasMachineFolder(paths)) return undefined;
+  Deno.umask(0o077);
+  const engine = await openEngine({ id, paths, rum, env, log: options.log ?? (() => {}) });
+  const unfollow = engine.events.follow(options.onEvent);
+  try {
+    await using _voice = await serveOneShot({ paths, lock, status: () => statusOf(engine) });
+    return await engine.controller.request(options.request(engine), signal ? { signal } : {});
+  } finally {
+    unfollow();
+    if (engine.controller.snapshot().state.kind !== "over") {
+      await engine.controller.request({ kind: "release" }).catch(() => {});
+    }
+    await engine.close();
+  }
+}
+
+function statusOf(engine: Engine): Record<string, unknown> {
+  const { state } = engine.controller.snapshot();
+  return {
+    id: engine.id,
+    name: engine.record.name,
+    phase: state.kind,
+    text: describePhase(state),
+    as_recorded: false,
+    forwards: [],
+    services: [],
+    service_count: 0,
+    running_instances: 0,
+    degraded: [],
+  };
+}
