@@ -1,6 +1,6 @@
 /**
- * What this build is. The one place a version number stands; `deno task build` replaces `BUILD`
- * while bundling, so nothing is computed or read at start.
+ * What this build is. The one place a version number stands (a test keeps deno.json in step);
+ * `deno task build` sets `__RUM_BUILD__` in the bundle, so nothing is computed or read at start.
  */
 export const VERSION = "0.1.0";
 
@@ -11,7 +11,7 @@ export interface Build {
   readonly agentDigest: string;
 }
 
-/** Set by the built program's entry before anything else is loaded. */
+/** Stands at the top of the one bundled file that holds this module. */
 declare const __RUM_BUILD__: Build | undefined;
 
 /** `source` when run from a checkout. */

@@ -1,5 +1,6 @@
 /**
- * `deno task build` → `dist/rum` (one file, agent inside) and `dist/rum-agent`.
+ * `deno task build` → `dist/rum` (one file, agent inside) and `dist/rum-agent`, and `dist/share` with
+ * the man page and the completions.
  *
  * `deno compile` needs a runtime part, `denort`, that it downloads unless DENORT_BIN names one.
  * Where neither is to be had the same program is packed as a self-extracting file out of the deno
@@ -9,12 +10,14 @@
  *   --form auto|compiled|self-extracting   (default auto)
  *   --out DIR                              (default dist)
  */
-import { AGENT_STUB } from "../guest/agent_payload.ts";
+import { AGENT_V8_FLAGS } from "../base/runtime_flags.ts";
 import { type Build, VERSION } from "../base/version.ts";
-import { bundle, runDeno } from "./bundle.ts";
-import { selfExtractingHeader } from "./self_extracting.ts";
-
-const ROOT = new URL("../../", import.meta.url).pathname;
+import { COMPLETION_SCRIPTS } from "../cli/completions.ts";
+import { AGENT_STUB } from "../guest/agent_payload.ts";
+import { bundleAgent, bundleRum, ROOT } from "./bundle.ts";
+import { buildCompiled } from "./compiled.ts";
+import { pack, sha256 } from "./pack.ts";
+import { manPage } from "./reference.ts";
 
 interface Options {
   readonly form: "auto" | "compiled" | "self-extracting";
@@ -26,21 +29,12 @@ async function main(args: readonly string[]): Promise<void> {
   await Deno.mkdir(options.out, { recursive: true });
   const work = await Deno.makeTempDir({ prefix: "rum-build-" });
   try {
-    const commit = await gitCommit();
-    const agentDigest = await buildAgent(work);
-    if (options.form !== "self-extracting") {
-      const reason = await buildCompiled(work, options.out, {
-        form: "compiled",
-        commit,
-        agentDigest,
-      });
-      if (reason === undefined) return await report(options.out, "compiled");
-      if (options.form === "compiled") throw new Error(reason);
-      console.log(`deno compile cannot be used here: ${reason}`);
-      console.log("Packing the self-extracting form instead.");
+    const form = await build(work, options, await gitCommit());
+    await writeShare(`${options.out}/share`);
+    for (const name of ["rum", "rum-agent"]) {
+      const { size } = await Deno.stat(`${options.out}/${name}`);
+      console.log(`${options.out}/${name}: ${form}, ${(size / 2 ** 20).toFixed(1)} MiB`);
     }
-    await buildSelfExtracting(work, options.out, { form: "self-extracting", commit, agentDigest });
-    await report(options.out, "self-extracting");
   } finally {
     await Deno.remove(work, { recursive: true });
   }
@@ -59,146 +53,54 @@ function optionsFrom(args: readonly string[]): Options {
   return { form, out: out.startsWith("/") ? out : `${Deno.cwd()}/${out}` };
 }
 
-/** Bundles the agent and returns its digest: over program, stub and runtime version. */
-async function buildAgent(work: string): Promise<string> {
-  await bundle(["agent/main.ts"], { outdir: `${work}/agent-bundle`, splitting: false });
-  await Deno.mkdir(`${work}/agent`);
-  await Deno.rename(`${work}/agent-bundle/main.js`, `${work}/agent/rum-agent.js`);
-  await Deno.writeTextFile(`${work}/agent/rum-agent`, AGENT_STUB, { mode: 0o755 });
+async function build(work: string, options: Options, commit: string): Promise<Build["form"]> {
+  await bundleAgent(`${work}/agent`);
   const program = await Deno.readTextFile(`${work}/agent/rum-agent.js`);
-  return await sha256(
+  const agentDigest = await sha256(
     new TextEncoder().encode(`${VERSION} ${Deno.version.deno} ${AGENT_STUB}\n${program}`),
   );
-}
-
-/** The entry stamps the build, then loads rum: static imports would be evaluated first. */
-function entrySource(build: Build): string {
-  return `globalThis.__RUM_BUILD__ = ${JSON.stringify(build)};
-const { runCommandLine } = await import(${JSON.stringify(`${ROOT}src/cli/run.ts`)});
-Deno.exit(await runCommandLine(Deno.args));
-`;
-}
-
-/** Undefined when it worked, else the reason why `deno compile` is of no use here. */
-async function buildCompiled(
-  work: string,
-  out: string,
-  build: Build,
-): Promise<string | undefined> {
-  const agent = await runDeno([
-    "compile",
-    "--quiet",
-    "--allow-all",
-    "--no-check",
-    "--output",
-    `${work}/rum-agent`,
-    `${work}/agent/rum-agent.js`,
-  ]);
-  if (!agent.success) return lastLine(agent.text);
-  const probe = await new Deno.Command(`${work}/rum-agent`, {
-    args: ["--version"],
-    stdin: "null",
-    stderr: "null",
-  }).output();
-  if (!new TextDecoder().decode(probe.stdout).startsWith("rum-agent ")) {
-    return "DENORT_BIN does not name a denort: what it packs behaves as deno itself";
+  if (options.form !== "self-extracting") {
+    await bundleRum(`${work}/app`, { form: "compiled", commit, agentDigest });
+    const reason = await buildCompiled({ work, out: options.out });
+    if (reason === undefined) return "compiled";
+    if (options.form === "compiled") throw new Error(`Cannot use deno compile: ${reason}`);
+    console.log(`deno compile cannot be used here: ${reason}`);
+    console.log("Packing the self-extracting form instead.");
   }
-  const entry = `${ROOT}.rum-entry-${Deno.pid}.ts`;
-  await Deno.writeTextFile(entry, entrySource(build));
-  try {
-    const { success, text } = await runDeno([
-      "compile",
-      "--quiet",
-      "--allow-all",
-      "--no-check",
-      "--include",
-      "src/libvirt/worker.ts",
-      "--include",
-      `${work}/rum-agent`,
-      "--output",
-      `${out}/rum`,
-      entry,
-    ]);
-    if (!success) return lastLine(text);
-    await Deno.rename(`${work}/rum-agent`, `${out}/rum-agent`).catch(() =>
-      Deno.copyFile(`${work}/rum-agent`, `${out}/rum-agent`)
-    );
-    return undefined;
-  } finally {
-    await Deno.remove(entry);
-  }
+  await buildSelfExtracting(work, options.out, { form: "self-extracting", commit, agentDigest });
+  return "self-extracting";
 }
 
 async function buildSelfExtracting(work: string, out: string, build: Build): Promise<void> {
-  const entry = `${ROOT}.rum-entry-${Deno.pid}.ts`;
-  await Deno.writeTextFile(entry, entrySource(build));
-  const app = `${work}/payload/rum/app`;
-  try {
-    await bundle([entry, "src/libvirt/worker.ts"], { outdir: app, splitting: true });
-  } finally {
-    await Deno.remove(entry);
-  }
-  await pointAtBundledWorker(app, entry.slice(ROOT.length).replace(/\.ts$/, ".js"));
   const rum = `${work}/payload/rum`;
+  await bundleRum(`${rum}/app`, build);
   await Deno.copyFile(await Deno.realPath(Deno.execPath()), `${rum}/deno`);
   await Deno.chmod(`${rum}/deno`, 0o755);
-  await copyFolder(`${work}/agent`, `${rum}/agent`);
-  await pack(`${work}/payload`, `${out}/rum`, VERSION);
+  await Deno.mkdir(`${rum}/agent`);
+  await Deno.copyFile(`${work}/agent/rum-agent.js`, `${rum}/agent/rum-agent.js`);
+  await Deno.writeTextFile(`${rum}/agent/rum-agent`, AGENT_STUB, { mode: 0o755 });
+  await pack({ name: "rum", folder: `${work}/payload`, out: `${out}/rum` });
 
-  // The agent by itself, in the same form: stub, runtime and program in one file.
+  // The agent by itself, in the same form: runtime and program in one file.
   const solo = `${work}/solo/rum`;
   await Deno.mkdir(`${solo}/app`, { recursive: true });
-  await Deno.copyFile(`${work}/agent/rum-agent.js`, `${solo}/app/rum.js`);
+  await Deno.copyFile(`${work}/agent/rum-agent.js`, `${solo}/app/rum-agent.js`);
   await Deno.link(`${rum}/deno`, `${solo}/deno`);
-  await pack(`${work}/solo`, `${out}/rum-agent`, VERSION);
+  const folder = `${work}/solo`;
+  await pack({ name: "rum-agent", folder, out: `${out}/rum-agent`, v8Flags: AGENT_V8_FLAGS });
 }
 
-/**
- * The entry's file gets its fixed name, and whoever starts the libvirt worker finds the bundled one:
- * `new URL("./worker.ts", import.meta.url)` is resolved from a chunk in the top folder.
- */
-async function pointAtBundledWorker(app: string, entryName: string): Promise<void> {
-  await Deno.rename(`${app}/${entryName}`, `${app}/rum.js`);
-  let replaced = 0;
-  for await (const entry of Deno.readDir(app)) {
-    if (!entry.isFile || !entry.name.endsWith(".js")) continue;
-    const path = `${app}/${entry.name}`;
-    const text = await Deno.readTextFile(path);
-    const pointed = text.replaceAll('"./worker.ts"', '"./src/libvirt/worker.js"');
-    if (pointed === text) continue;
-    replaced++;
-    await Deno.writeTextFile(path, pointed);
-  }
-  if (replaced === 0) throw new Error("Cannot find where the libvirt worker is started");
-}
-
-/** folder/rum → one file: header, then a gzipped tar; written beside and renamed. */
-async function pack(folder: string, out: string, version: string): Promise<void> {
-  const payload = `${folder}.tar.gz`;
-  const tar = await new Deno.Command("sh", {
-    args: [
-      "-c",
-      'tar --sort=name --owner=0 --group=0 --mtime=@0 -cf - -C "$1" rum | gzip -6 > "$2"',
-      "sh",
-      folder,
-      payload,
-    ],
-    stderr: "piped",
-  }).output();
-  if (!tar.success) throw new Error(new TextDecoder().decode(tar.stderr));
-  const bytes = await Deno.readFile(payload);
-  const header = selfExtractingHeader({ version, digest: await sha256(bytes) });
-  const temporary = `${out}.tmp-${Deno.pid}`;
-  await Deno.writeTextFile(temporary, header);
-  await Deno.writeFile(temporary, bytes, { append: true });
-  await Deno.chmod(temporary, 0o755);
-  await Deno.rename(temporary, out);
-}
-
-async function copyFolder(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to, { recursive: true });
-  for await (const entry of Deno.readDir(from)) {
-    await Deno.copyFile(`${from}/${entry.name}`, `${to}/${entry.name}`);
+/** Laid out as below /usr/share and ~/.local/share. */
+async function writeShare(share: string): Promise<void> {
+  const files: Record<string, string> = {
+    "man/man1/rum.1": manPage(),
+    "bash-completion/completions/rum": COMPLETION_SCRIPTS.bash,
+    "zsh/site-functions/_rum": COMPLETION_SCRIPTS.zsh,
+    "fish/vendor_completions.d/rum.fish": COMPLETION_SCRIPTS.fish,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    await Deno.mkdir(`${share}/${name.slice(0, name.lastIndexOf("/"))}`, { recursive: true });
+    await Deno.writeTextFile(`${share}/${name}`, text);
   }
 }
 
@@ -211,22 +113,6 @@ async function gitCommit(): Promise<string> {
     return success ? new TextDecoder().decode(stdout).trim() : "unknown";
   } catch {
     return "unknown";
-  }
-}
-
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const hash = await crypto.subtle.digest("SHA-256", bytes);
-  return Array.from(new Uint8Array(hash), (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-function lastLine(text: string): string {
-  return text.trim().split("\n").at(-1) ?? "it failed without a word";
-}
-
-async function report(out: string, form: string): Promise<void> {
-  for (const name of ["rum", "rum-agent"]) {
-    const { size } = await Deno.stat(`${out}/${name}`);
-    console.log(`${out}/${name}: ${form}, ${(size / 2 ** 20).toFixed(1)} MiB`);
   }
 }
 

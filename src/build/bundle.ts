@@ -1,39 +1,83 @@
 /**
- * TypeScript → one program: `deno bundle` (esbuild) over an entry that is generated here, so that
- * what is stamped (form, commit, agent digest) is set before any module of rum is evaluated.
+ * TypeScript → two programs, by `deno bundle` (esbuild): rum with its lazily loaded verbs as chunks
+ * and its libvirt worker beside it, and the agent as one file. Both forms of the binary are made of
+ * exactly these files:
+ *
+ *   app/rum.js  app/chunk-*.js  app/<verb>-*.js  app/libvirt_worker.js      agent/rum-agent.js
+ *
+ * What the build is (form, commit, digest of the agent) is stamped into the finished bundle of rum.
  */
-const ROOT = new URL("../../", import.meta.url).pathname;
+import type { Build } from "../base/version.ts";
+
+export const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
+
+export interface Ran {
+  readonly success: boolean;
+  readonly text: string;
+}
 
 export async function runDeno(
   args: readonly string[],
-  options: { env?: Record<string, string> } = {},
-): Promise<{ success: boolean; text: string }> {
+  options: { cwd?: string; timeoutMs?: number } = {},
+): Promise<Ran> {
+  const signal = AbortSignal.timeout(options.timeoutMs ?? 120_000);
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...args],
-    cwd: ROOT,
+    cwd: options.cwd ?? ROOT,
     stdin: "null",
-    env: { NO_COLOR: "1", ...options.env },
+    env: { NO_COLOR: "1" },
+    signal,
   }).output();
   const decoder = new TextDecoder();
-  return { success, text: decoder.decode(stdout) + decoder.decode(stderr) };
+  const text = decoder.decode(stdout) + decoder.decode(stderr);
+  return signal.aborted ? { success: false, text: "it did not end in time" } : { success, text };
 }
 
-/** @throws {Error} with what deno printed */
-export async function bundle(
+/** `folder` gets rum.js, its chunks and the worker, all in one flat folder. */
+export async function bundleRum(folder: string, build: Build): Promise<void> {
+  // Named by full paths and put in order afterwards: their common root decides the layout.
+  await bundle(["main.ts", "src/libvirt/worker.ts"], folder, ["--code-splitting"]);
+  await Deno.rename(`${folder}/main.js`, `${folder}/rum.js`);
+  await moveWorker(`${folder}/src/libvirt/worker.js`, `${folder}/libvirt_worker.js`);
+  await Deno.remove(`${folder}/src`, { recursive: true });
+  await stamp(folder, build);
+}
+
+/** `folder` gets rum-agent.js. It is told what it is by whoever puts it on a seed. */
+export async function bundleAgent(folder: string): Promise<void> {
+  await bundle(["agent/main.ts"], folder, []);
+  await Deno.rename(`${folder}/main.js`, `${folder}/rum-agent.js`);
+}
+
+/** ssh2 asks for these inside try blocks and does without: they are native code, never built here. */
+const OPTIONAL_NATIVE = ["cpu-features", "*.node"];
+
+async function bundle(
   entries: readonly string[],
-  options: { outdir: string; splitting: boolean },
+  folder: string,
+  flags: readonly string[],
 ): Promise<void> {
-  const { success, text } = await runDeno([
-    "bundle",
-    "--quiet",
-    "--platform",
-    "deno",
-    "--minify",
-    "--keep-names",
-    ...(options.splitting ? ["--code-splitting"] : []),
-    "--outdir",
-    options.outdir,
-    ...entries,
-  ]);
+  const args = ["bundle", "--quiet", "--platform", "deno", "--minify", "--keep-names", ...flags]
+    .concat(OPTIONAL_NATIVE.flatMap((name) => ["--external", name]));
+  const { success, text } = await runDeno([...args, "--outdir", folder, ...entries]);
   if (!success) throw new Error(`Cannot bundle ${entries.join(", ")}:\n${text}`);
+}
+
+/** Two folders up: the chunks it imports stand beside it now. */
+async function moveWorker(from: string, to: string): Promise<void> {
+  const text = await Deno.readTextFile(from);
+  await Deno.writeTextFile(to, text.replaceAll('"../../', '"./'));
+}
+
+/** Says what the build is at the top of the one file that asks. */
+async function stamp(folder: string, build: Build): Promise<void> {
+  let stamped = 0;
+  for await (const entry of Deno.readDir(folder)) {
+    const path = `${folder}/${entry.name}`;
+    const text = await Deno.readTextFile(path);
+    if (!text.includes("__RUM_BUILD__")) continue;
+    await Deno.writeTextFile(path, `var __RUM_BUILD__=${JSON.stringify(build)};\n${text}`);
+    stamped++;
+  }
+  if (stamped !== 1) throw new Error(`Cannot stamp the build: ${stamped} files ask for it, not 1`);
 }

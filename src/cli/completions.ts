@@ -5,7 +5,7 @@
 import { EXIT, RumError } from "../base/errors.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
-const SCRIPTS: Readonly<Record<string, string>> = {
+export const COMPLETION_SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# rum completions for bash: source <(rum completions bash)
 _rum() {
   local IFS=$'\\n' words
@@ -42,7 +42,7 @@ complete -c rum -f -a '(__rum_complete)'
 
 export function run(context: Context, call: VerbCall): Promise<number> {
   const [shell] = call.operands;
-  const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined;
+  const script = Object.hasOwn(COMPLETION_SCRIPTS, shell) ? COMPLETION_SCRIPTS[shell] : undefined;
   if (script === undefined) {
     throw new RumError("usage", `Cannot make completions for "${shell}": wanted bash, zsh or fish`);
   }

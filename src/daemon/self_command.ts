@@ -4,6 +4,7 @@
  * own header; a checkout starts `deno run` on its main.ts. Absolute paths only, because a daemon's
  * working folder is `/`.
  */
+import { RUNTIME_FLAGS, SOURCE_FLAGS } from "../base/runtime_flags.ts";
 import { BUILD, type Build } from "../base/version.ts";
 
 export interface Self {
@@ -15,15 +16,29 @@ export interface Self {
 }
 
 export function currentSelf(): Self {
-  return {
-    form: BUILD.form,
-    executable: Deno.execPath(),
-    program: BUILD.form === "source"
-      ? new URL("../../main.ts", import.meta.url).pathname
-      : Deno.mainModule.startsWith("file:")
-      ? new URL(Deno.mainModule).pathname
-      : "",
-  };
+  const { form } = BUILD;
+  switch (form) {
+    case "compiled":
+      return { form, executable: Deno.execPath(), program: "" };
+    case "self-extracting":
+      // Not execPath(): it says "(deleted)" once the folder was unpacked anew below a running rum.
+      return {
+        form,
+        executable: path(new URL("../deno", Deno.mainModule)),
+        program: path(new URL(Deno.mainModule)),
+      };
+    case "source":
+      return {
+        form,
+        executable: Deno.execPath(),
+        program: path(new URL("../../main.ts", import.meta.url)),
+      };
+  }
+}
+
+/** A folder may have a blank or an umlaut in its name; a URL has them escaped. */
+function path(url: URL): string {
+  return decodeURIComponent(url.pathname);
 }
 
 export function selfCommand(args: readonly string[], self: Self = currentSelf()): string[] {
@@ -31,22 +46,28 @@ export function selfCommand(args: readonly string[], self: Self = currentSelf())
     case "compiled":
       return [self.executable, ...args];
     case "self-extracting":
-      return [
-        self.executable,
-        "run",
-        "--quiet",
-        "--no-config",
-        "--no-lock",
-        "--no-prompt",
-        "--cached-only",
-        "--allow-all",
-        self.program,
-        ...args,
-      ];
+      return [self.executable, "run", ...RUNTIME_FLAGS, self.program, ...args];
     case "source":
-      return [self.executable, "run", "--quiet", "--allow-all", self.program, ...args];
+      return [self.executable, "run", ...SOURCE_FLAGS, self.program, ...args];
   }
 }
+
+/**
+ * The command to write into a file that outlives this build (a systemd unit, ~/.ssh/config): the one
+ * file that the user started, where there is one. What it unpacked is in a cache, and the next
+ * version unpacks elsewhere.
+ */
+export function lastingCommand(
+  args: readonly string[],
+  packed: string | undefined,
+  self: Self = currentSelf(),
+): string[] {
+  if (self.form === "self-extracting" && packed?.startsWith("/")) return [packed, ...args];
+  return selfCommand(args, self);
+}
+
+/** Where the header of the self-extracting form says which file was started. */
+export const PACKED_FILE = "RUM_SELF_FILE";
 
 /**
  * What a daemon keeps of its starter's environment: not the starter's own service manager. It gets

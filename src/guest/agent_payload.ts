@@ -10,6 +10,7 @@
  * what host and guest compare to decide on an upgrade.
  */
 import { RumError } from "../base/errors.ts";
+import { AGENT_V8_FLAGS, RUNTIME_FLAGS } from "../base/runtime_flags.ts";
 import { BUILD, VERSION } from "../base/version.ts";
 import type { AgentProgram, AgentProgramFile } from "../plan/types.ts";
 
@@ -17,24 +18,21 @@ import type { AgentProgram, AgentProgramFile } from "../plan/types.ts";
 export const AGENT_STUB = `#!/bin/sh
 d=$(dirname "$(readlink -f "$0")")
 export DENO_DIR=/run/rum/deno DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1
-exec "$d/rum-agent-runtime" run --quiet --no-config --no-lock --no-prompt --cached-only --allow-all --v8-flags=--max-old-space-size=256,--max-semi-space-size=1 "$d/rum-agent.js" "$@"
+exec "$d/rum-agent-runtime" run ${
+  RUNTIME_FLAGS.join(" ")
+} --v8-flags=${AGENT_V8_FLAGS} "$d/rum-agent.js" "$@"
 `;
 
 /** @throws {RumError} `internal` when the bundle cannot be made (source form only) */
 export async function agentPayload(options: { cacheFolder: string }): Promise<AgentProgram> {
   switch (BUILD.form) {
     case "compiled": {
-      const path = new URL("../../rum-agent", import.meta.url).pathname;
+      const path = beside("../agent/rum-agent");
       const { size } = await Deno.stat(path);
       return { digest: BUILD.agentDigest, files: [file("rum-agent", path, 0o755, size)] };
     }
-    case "self-extracting": {
-      const folder = Deno.env.get("RUM_SELF_DIR");
-      if (folder === undefined) {
-        throw new RumError("internal", "Cannot find the agent: RUM_SELF_DIR is not set");
-      }
-      return await threeFiles(`${folder}/agent`, Deno.execPath(), BUILD.agentDigest);
-    }
+    case "self-extracting":
+      return await threeFiles(beside("../agent"), beside("../deno"), BUILD.agentDigest);
     case "source": {
       const digest = await sourceDigest();
       const folder = `${options.cacheFolder}/agent/${digest.slice(0, 16)}`;
@@ -42,6 +40,11 @@ export async function agentPayload(options: { cacheFolder: string }): Promise<Ag
       return await threeFiles(folder, Deno.execPath(), digest);
     }
   }
+}
+
+/** A file of the build: program and agent stand in folders beside each other. */
+function beside(relative: string): string {
+  return decodeURIComponent(new URL(relative, Deno.mainModule).pathname);
 }
 
 async function threeFiles(folder: string, deno: string, digest: string): Promise<AgentProgram> {
@@ -109,7 +112,7 @@ async function bundleInto(folder: string): Promise<void> {
 
 /** The checkout this source stands in, with a slash at the end. */
 function checkout(): string {
-  return new URL("../../", import.meta.url).pathname;
+  return decodeURIComponent(new URL("../../", import.meta.url).pathname);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,10 +1,12 @@
 /**
- * Starts a libvirt thread. The one place that names its module: a build that bundles points this
- * name at the bundled file, and `deno compile` needs it as `--include`.
+ * Starts a libvirt thread. The one place that names its module: in a checkout it is the source beside
+ * this file, in a build it stands beside the program (src/build/bundle.ts puts it there).
  */
+import { BUILD } from "../base/version.ts";
+
 export function startThread(kind: "call" | "event"): Worker {
-  return new Worker(new URL("./worker.ts", import.meta.url), {
-    type: "module",
-    name: `rum-libvirt-${kind}`,
-  });
+  const module = BUILD.form === "source"
+    ? new URL("./worker.ts", import.meta.url)
+    : new URL("libvirt_worker.js", Deno.mainModule);
+  return new Worker(module, { type: "module", name: `rum-libvirt-${kind}` });
 }
