@@ -42,6 +42,7 @@ export async function createAgent(
       state: options.state,
       run: options.run,
       root: options.root,
+      ...(options.dry ? {} : { group: "/sys/fs/cgroup/rum-services" }),
       log: (line) => log.write(line),
     }),
     applying: new OneAtATime(),

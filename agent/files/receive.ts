@@ -11,9 +11,14 @@ import type { Call } from "../call.ts";
 
 const ZEROS = new Uint8Array(64 * 1024);
 
+/** A name that no other copy has, beside the place. */
+export function temporaryName(): string {
+  return `.rum-${crypto.randomUUID().slice(0, 12)}`;
+}
+
 export async function receiveFile(call: Call, params: WriteParams): Promise<FileDigest> {
   const slash = params.path.lastIndexOf("/");
-  const temporary = `${params.path.slice(0, slash + 1)}.rum-${crypto.randomUUID().slice(0, 12)}`;
+  const temporary = `${params.path.slice(0, slash + 1)}${temporaryName()}`;
   try {
     const digest = await receiveInto(call, temporary);
     await dress(temporary, params);
@@ -25,7 +30,7 @@ export async function receiveFile(call: Call, params: WriteParams): Promise<File
   }
 }
 
-async function receiveInto(call: Call, path: string): Promise<FileDigest> {
+export async function receiveInto(call: Call, path: string): Promise<FileDigest> {
   const hash = createHash("sha256");
   let at = 0;
   let hole = false;

@@ -5,14 +5,25 @@
  *   event {path, meta}   then for a file: data / zeros …, end {sha256, bytes}   … final
  *
  * Reading answers one `event` with `digest` after each file, because only the host sends `end`.
+ *
+ * Below its top a tree is walked by open folders, never by path: somebody in the guest who swaps a
+ * folder for a link meanwhile leads nobody anywhere, and names need not be UTF-8.
  */
+import { Folder, FolderWalk } from "../../ffi/folders.ts";
 import { RumError } from "../../src/base/errors.ts";
-import { pathParams, treeEntry, type TreeResult, writeParams } from "../../src/protocol/agent.ts";
+import {
+  type FileMeta,
+  pathParams,
+  treeEntry,
+  type TreeResult,
+  type WriteParams,
+  writeParams,
+} from "../../src/protocol/agent.ts";
 import { KIND } from "../../src/protocol/calls.ts";
 import { parseJson } from "../../src/wire/json.ts";
 import type { Call } from "../call.ts";
-import { metaOf } from "../files/meta.ts";
-import { dress, receiveFile } from "../files/receive.ts";
+import { metaOf, metaOfHeld } from "../files/meta.ts";
+import { dress, receiveFile, receiveInto, temporaryName } from "../files/receive.ts";
 import { sendFile } from "../files/send.ts";
 import { absolute, asRumError, ownerByName } from "./files.ts";
 
@@ -22,14 +33,35 @@ export async function treeRead(call: Call): Promise<TreeResult> {
   const { path } = call.params(pathParams);
   return await asRumError(`read "${path}"`, async () => {
     const result = { entries: 0, bytes: 0 };
-    await sendEntry(call, absolute(path), "", result, 0);
+    const meta = await metaOf(absolute(path), true);
+    await tell(call, "", meta, path, result);
+    if (meta.type === "folder") {
+      using top = Folder.open(path);
+      await sendFolder(call, top, "", result, 1);
+    }
     return result;
   });
 }
 
-async function sendEntry(
+/** One entry, and a file's bytes; `from` is where they are read. */
+async function tell(
   call: Call,
-  top: string,
+  path: string,
+  meta: FileMeta,
+  from: string,
+  result: { entries: number; bytes: number },
+): Promise<void> {
+  result.entries++;
+  await call.event({ path, meta });
+  if (meta.type !== "file") return;
+  const digest = await sendFile(call, from);
+  result.bytes += digest.bytes;
+  await call.event({ path, digest });
+}
+
+async function sendFolder(
+  call: Call,
+  folder: Folder,
   path: string,
   result: { entries: number; bytes: number },
   depth: number,
@@ -37,23 +69,18 @@ async function sendEntry(
   if (depth > MAX_DEPTH) {
     throw new RumError("invalid_params", `The tree is deeper than ${MAX_DEPTH} folders`);
   }
-  const full = path === "" ? top : `${top}/${path}`;
-  const meta = await metaOf(full, path === "").catch((error) => {
-    // It went away while we walked; the top must be there.
-    if (path === "" || !(error instanceof Deno.errors.NotFound)) throw error;
-  });
-  if (meta === undefined) return;
-  result.entries++;
-  await call.event({ path, meta });
-  if (meta.type === "file") {
-    const digest = await sendFile(call, full);
-    result.bytes += digest.bytes;
-    await call.event({ path, digest });
-  } else if (meta.type === "folder") {
-    const names: string[] = [];
-    for await (const entry of Deno.readDir(full)) names.push(entry.name);
-    for (const name of names.sort()) {
-      await sendEntry(call, top, path === "" ? name : `${path}/${name}`, result, depth + 1);
+  for (const name of folder.names().sort()) {
+    const below = path === "" ? name : `${path}/${name}`;
+    try {
+      using held = folder.held(name);
+      const meta = await metaOfHeld(held);
+      await tell(call, below, meta, held.path, result);
+      if (meta.type !== "folder") continue;
+      using inner = folder.folder(name);
+      await sendFolder(call, inner, below, result, depth + 1);
+    } catch (error) {
+      // It went away while we walked.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
 }
@@ -61,10 +88,7 @@ async function sendEntry(
 export async function treeWrite(call: Call): Promise<TreeResult> {
   const params = await ownerByName(call.params(writeParams));
   return await asRumError(`write "${params.path}"`, async () => {
-    const top = absolute(params.path);
-    const result = { entries: 0, bytes: 0 };
-    // A folder's time and mode last: writing into it changes the one and may need the other.
-    const folders: { path: string; mode: number; mtimeMs: number }[] = [];
+    using writer = new TreeWriter(absolute(params.path), params);
     for (;;) {
       const record = await call.records.next();
       if (record === undefined) {
@@ -75,24 +99,80 @@ export async function treeWrite(call: Call): Promise<TreeResult> {
         throw new RumError("protocol_error", `A record of kind ${record.kind} between two entries`);
       }
       const { path, meta } = treeEntry(parseJson(record.payload, "An entry"), "");
-      const full = path === "" ? top : `${top}/${inside(path)}`;
-      const owner = { uid: params.uid, gid: params.gid };
-      if (meta.type === "file") {
-        const { mode, mtimeMs } = meta;
-        result.bytes += (await receiveFile(call, { path: full, mode, mtimeMs, ...owner })).bytes;
-      } else if (meta.type === "folder") {
-        await Deno.mkdir(full).catch(ignoreExisting(full));
-        folders.push({ path: full, mode: meta.mode, mtimeMs: meta.mtimeMs });
-      } else if (meta.type === "link") {
-        await replaceLink(full, meta.target ?? "");
-      }
-      result.entries++;
+      if (path === "") await writer.top(call, meta);
+      else await writer.entry(call, inside(path), meta);
     }
-    for (const { path, mode, mtimeMs } of folders.reverse()) {
-      await dress(path, { mode, mtimeMs, uid: params.uid, gid: params.gid });
-    }
-    return result;
+    return await writer.finish();
   });
+}
+
+class TreeWriter implements Disposable {
+  readonly #top: string;
+  readonly #owner: Pick<WriteParams, "uid" | "gid">;
+  readonly #result = { entries: 0, bytes: 0 };
+  // A folder's time and mode last: writing into it changes the one and may need the other.
+  readonly #folders: { path: string; mode: number; mtimeMs: number }[] = [];
+  #walk?: FolderWalk;
+
+  constructor(top: string, { uid, gid }: WriteParams) {
+    this.#top = top;
+    this.#owner = { uid, gid };
+  }
+
+  async top(call: Call, meta: FileMeta): Promise<void> {
+    this.#result.entries++;
+    const { mode, mtimeMs } = meta;
+    if (meta.type === "file") {
+      const params = { path: this.#top, mode, mtimeMs, ...this.#owner };
+      this.#result.bytes += (await receiveFile(call, params)).bytes;
+    } else if (meta.type === "folder") {
+      await Deno.mkdir(this.#top).catch(ignoreExisting);
+      this.#folders.push({ path: "", mode, mtimeMs });
+    } else throw new RumError("protocol_error", `A tree's top is a ${meta.type}`);
+  }
+
+  async entry(call: Call, path: string, meta: FileMeta): Promise<void> {
+    this.#result.entries++;
+    this.#walk ??= new FolderWalk(Folder.open(this.#top));
+    const { folder, name } = this.#walk.place(path);
+    const { mode, mtimeMs } = meta;
+    if (meta.type === "folder") {
+      try {
+        folder.makeFolder(name, 0o700);
+      } catch (error) {
+        ignoreExisting(error);
+        folder.folder(name)[Symbol.dispose]();
+      }
+      this.#folders.push({ path, mode, mtimeMs });
+    } else if (meta.type === "file" || meta.type === "link") {
+      const temporary = temporaryName();
+      try {
+        if (meta.type === "link") folder.makeLink(temporary, meta.target ?? "");
+        else {
+          const place = `${folder.path}/${temporary}`;
+          this.#result.bytes += (await receiveInto(call, place)).bytes;
+          await dress(place, { mode, mtimeMs, ...this.#owner });
+        }
+        folder.rename(temporary, name);
+      } catch (error) {
+        folder.remove(temporary);
+        throw error;
+      }
+    }
+  }
+
+  async finish(): Promise<TreeResult> {
+    for (const { path, mode, mtimeMs } of this.#folders.reverse()) {
+      this.#walk ??= new FolderWalk(Folder.open(this.#top));
+      const folder = path === "" ? this.#walk.top : this.#walk.at(path.split("/"));
+      await dress(folder.path, { mode, mtimeMs, ...this.#owner });
+    }
+    return this.#result;
+  }
+
+  [Symbol.dispose](): void {
+    this.#walk?.[Symbol.dispose]();
+  }
 }
 
 function inside(path: string): string {
@@ -102,19 +182,6 @@ function inside(path: string): string {
   return path;
 }
 
-function ignoreExisting(path: string): (error: unknown) => void {
-  return (error) => {
-    if (!(error instanceof Deno.errors.AlreadyExists) || !Deno.statSync(path).isDirectory) {
-      throw error;
-    }
-  };
-}
-
-async function replaceLink(path: string, target: string): Promise<void> {
-  const temporary = `${path}.rum-${crypto.randomUUID().slice(0, 8)}`;
-  await Deno.symlink(target, temporary);
-  await Deno.rename(temporary, path).catch(async (error) => {
-    await Deno.remove(temporary);
-    throw error;
-  });
+function ignoreExisting(error: unknown): void {
+  if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
 }

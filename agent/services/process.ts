@@ -10,11 +10,12 @@ import type { ServiceSpec } from "../../src/protocol/services.ts";
 import { resolveCommand } from "../exec/command.ts";
 import { endSession, send, sessionMembers } from "../exec/session_end.ts";
 
-/** $0 note file, $1 generation, $2 log file, then the words to become. */
-const WRAPPER = `read -r stat < /proc/self/stat
+/** $0 note file, $1 generation, $2 log file, $3 control group or "", then the words to become. */
+const WRAPPER = `[ -z "$3" ] || echo $$ > "$3/cgroup.procs" || :
+read -r stat < /proc/self/stat
 printf '%s %s\\n' "$1" "$stat" > "$0" || exit 125
 exec >> "$2" 2>&1
-shift 2
+shift 3
 exec "$@"`;
 
 /** Hertz of /proc's clock, fixed by the kernel's interface on every platform that runs Deno. */
@@ -39,6 +40,8 @@ export interface SpawnFiles {
   readonly note: string;
   readonly log: string;
   readonly root: string;
+  /** A control group that is not the agent's, which its unit ends with it. */
+  readonly group?: string;
 }
 
 /** @throws {RumError} `exec_failed` when user, folder or program are not there */
@@ -53,7 +56,15 @@ export async function spawnService(
   );
   await Deno.writeFile(files.log, new Uint8Array(0), { append: true, mode: 0o600 });
   const child = new Deno.Command("/bin/sh", {
-    args: ["-c", WRAPPER, files.note, String(generation), files.log, ...command.argv],
+    args: [
+      "-c",
+      WRAPPER,
+      files.note,
+      String(generation),
+      files.log,
+      files.group ?? "",
+      ...command.argv,
+    ],
     cwd: command.cwd,
     env: command.env,
     clearEnv: true,

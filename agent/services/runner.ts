@@ -38,6 +38,8 @@ export interface ServiceRunnerOptions {
   readonly run: string;
   /** Prefix of /etc for tests; "" in a guest. */
   readonly root: string;
+  /** Where processes live apart from the agent, see `process.ts`; absent = with it. */
+  readonly group?: string;
   readonly log: (line: string) => void;
   /** An instance's state changed; called after the step, with frozen views. */
   readonly onChange?: (view: InstanceView) => void;
@@ -66,7 +68,7 @@ export class ServiceRunner {
     for (const folder of [`${options.state}/service-logs`, `${options.run}/services`]) {
       await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     }
-    const runner = new ServiceRunner(options);
+    const runner = new ServiceRunner({ ...options, group: await groupOf(options) });
     await runner.#restore();
     rotateLogs(() => runner.#logs(), { signal: runner.#stop.signal, log: options.log });
     return runner;
@@ -260,7 +262,10 @@ export class ServiceRunner {
     let process: ServiceProcess;
     try {
       process = await spawnService(spec, generation, {
-        ...{ note: this.#notePath(key), log: this.logPath(key), root: this.#options.root },
+        note: this.#notePath(key),
+        log: this.logPath(key),
+        root: this.#options.root,
+        group: this.#options.group,
       });
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -317,6 +322,19 @@ export class ServiceRunner {
       this.#options.onGone?.({ service, index: Number(index) });
     }
     this.#shown = shown;
+  }
+}
+
+/** Without one (cgroup v1, a container) services end with the agent's unit and are started again. */
+async function groupOf({ group, log }: ServiceRunnerOptions): Promise<string | undefined> {
+  if (group === undefined) return undefined;
+  try {
+    await Deno.mkdir(group, { recursive: true });
+    await Deno.stat(`${group}/cgroup.procs`);
+    return group;
+  } catch (error) {
+    log(`services have no control group of their own: ${error}`);
+    return undefined;
   }
 }
 

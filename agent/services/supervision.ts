@@ -17,6 +17,7 @@ export interface SupervisionOptions {
   readonly state: string;
   readonly run: string;
   readonly root: string;
+  readonly group?: string;
   readonly log: (line: string) => void;
 }
 

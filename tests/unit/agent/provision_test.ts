@@ -29,11 +29,10 @@ async function provision(
 }
 
 /** The same guest after a reboot: state kept, run folder empty, another boot id. */
-function reboot(bed: AgentBed, bootId: string) {
-  return createAgent({ ...bed.options, run: `${bed.options.run}-${bootId}`, bootId }, {
-    restart: () => {},
-    echoLog: false,
-  });
+async function reboot(bed: AgentBed, bootId: string) {
+  const options = { ...bed.options, run: `${bed.options.run}-${bootId}`, bootId };
+  const agent = await createAgent(options, { restart: () => {}, echoLog: false });
+  return { ...agent, [Symbol.asyncDispose]: () => agent.context.services.close() };
 }
 
 Deno.test("a first boot runs every script by order, then name", async () => {
@@ -98,7 +97,7 @@ Deno.test("a guest that boots with no host runs its Boot scripts once, System ne
   const scripts = [await script("s", "echo s", "system"), await script("b", "echo b", "boot", 200)];
   await provision(await bed.connect(), scripts);
 
-  const booted = await reboot(bed, "boot-2");
+  await using booted = await reboot(bed, "boot-2");
   await booted.boot();
   await booted.boot();
   const { provisioner } = booted.context;
@@ -112,7 +111,7 @@ Deno.test("a guest that boots with no host runs its Boot scripts once, System ne
 Deno.test("a first boot that never ended is not gone on with unasked", async () => {
   await using bed = await agentBed();
   await provision(await bed.connect(), [await script("bad", "exit 1", "system")]);
-  const booted = await reboot(bed, "boot-2");
+  await using booted = await reboot(bed, "boot-2");
   await booted.boot();
   assert.equal(booted.context.provisioner.spool.lastSeq, 0);
 });
@@ -126,7 +125,7 @@ Deno.test("an edited Boot script is the one that runs at the next boot, once", a
   const have = { bootId: "boot-1", seq: bed.agent.context.provisioner.spool.lastSeq };
   const { lines } = await provision(client, [edited], { have });
   assert.deepEqual(lines, [], "this boot had its turn");
-  const booted = await reboot(bed, "boot-2");
+  await using booted = await reboot(bed, "boot-2");
   await booted.boot();
   const texts: string[] = [];
   for await (
