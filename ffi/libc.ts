@@ -47,6 +47,48 @@ export const LIBC = {
     ],
     result: "i32",
   },
+  openat: {
+    parameters: [
+      "i32", // int folder
+      "buffer", // const char *path
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  mkdirat: {
+    parameters: ["i32", /* int folder */ "buffer", /* const char *path */ "u32" /* mode_t mode */],
+    result: "i32",
+  },
+  renameat: {
+    parameters: [
+      "i32", // int old_folder
+      "buffer", // const char *old_path
+      "i32", // int new_folder
+      "buffer", // const char *new_path
+    ],
+    result: "i32",
+  },
+  symlinkat: {
+    parameters: ["buffer", /* const char *target */ "i32", /* int folder */ "buffer" /* path */],
+    result: "i32",
+  },
+  readlinkat: {
+    parameters: [
+      "i32", // int folder
+      "buffer", // const char *path
+      "buffer", // char *buf
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
+  unlinkat: {
+    parameters: ["i32", /* int folder */ "buffer", /* const char *path */ "i32" /* int flags */],
+    result: "i32",
+  },
+  getdents64: {
+    parameters: ["i32", /* int fd */ "buffer", /* void *buf */ "usize" /* size_t count */],
+    result: "isize",
+  },
   dup2: { parameters: ["i32", /* int oldfd */ "i32" /* int newfd */], result: "i32" },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
   read: {

@@ -85,9 +85,9 @@ export const MAY_IMPORT: Readonly<Record<string, { rooms: readonly string[]; why
 /** Single files that only some rooms may import, each with its reason. */
 const ONLY: readonly { file: RegExp; from: RegExp; why: string }[] = [
   {
-    file: /^ffi\/(?!libc\.ts)/,
+    file: /^ffi\/(?!libc\.ts|folders\.ts)/,
     from: /^(src\/libvirt|ffi)\//,
-    why: "libvirt's symbols belong to src/libvirt alone; libc.ts is shared",
+    why: "libvirt's symbols belong to src/libvirt alone; libc.ts and folders.ts are shared",
   },
   {
     file: /^src\/daemon\/compose\.ts$/,
