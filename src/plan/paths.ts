@@ -51,6 +51,10 @@ export interface MachinePaths {
   readonly sshKey: string;
   readonly sshPublicKey: string;
   readonly knownHosts: string;
+  /** The machine's `Host` block while it is installed; ~/.ssh/config includes it. */
+  readonly sshConfig: string;
+  /** What `rum ssh` runs ssh with: the block, then the user's own configuration. */
+  readonly sshClientConfig: string;
   /** The forwards of this power-on, for the next daemon. */
   readonly forwards: string;
   /** What host and guest share. */
@@ -136,6 +140,8 @@ export function machinePaths(rum: RumPaths, id: string): MachinePaths {
     sshKey: `${folder}/ssh_ed25519`,
     sshPublicKey: `${folder}/ssh_ed25519.pub`,
     knownHosts: `${folder}/known_hosts`,
+    sshConfig: `${folder}/ssh_config`,
+    sshClientConfig: `${folder}/ssh_client_config`,
     forwards: `${folder}/forwards.json`,
     token: `${folder}/token`,
     daemonToken: `${folder}/daemon.token`,

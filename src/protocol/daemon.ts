@@ -213,7 +213,11 @@ export interface DaemonMethods {
     event: never;
     result: ForwardRow;
   };
-  "port.remove": { params: { host: number; bind?: string }; event: never; result: Json };
+  "port.remove": {
+    params: { host: number; bind?: string };
+    event: never;
+    result: { removed: readonly ForwardRow[] };
+  };
   "service.list": { params: None; event: never; result: { services: readonly Json[] } };
   "service.get": { params: ServiceRef; event: never; result: Json };
   "service.start": { params: ServiceRef; event: never; result: Json };
