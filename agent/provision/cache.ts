@@ -24,7 +24,7 @@ export class ScriptCache {
   }
 
   /** @throws {RumError} `invalid_params` when a content does not match its hash */
-  async store(params: ProvisionParams): Promise<void> {
+  async store(params: ProvisionParams, options: { readonly prune: boolean }): Promise<void> {
     await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const wanted = new Set([`${this.#folder}/index.json`]);
     for (const script of params.scripts) {
@@ -40,6 +40,8 @@ export class ScriptCache {
       `${this.#folder}/index.json`,
       JSON.stringify({ scripts: scripts.map((s) => ({ ...s, content: "" })), waits, run: "due" }),
     );
+    // A run under way still needs the files it was begun with.
+    if (!options.prune) return;
     for await (const entry of Deno.readDir(this.#folder)) {
       const path = `${this.#folder}/${entry.name}`;
       if (!wanted.has(path)) await Deno.remove(path).catch(() => {});

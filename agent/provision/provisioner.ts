@@ -28,6 +28,8 @@ import { waitFor, waitsFor } from "./waits.ts";
 interface Run {
   readonly result: Promise<ProvisionResult>;
   readonly unattended: boolean;
+  /** A script of it has started; before that nothing has happened that a newer script could repeat. */
+  begun: boolean;
   abort(): void;
 }
 
@@ -56,7 +58,14 @@ export class Provisioner {
    */
   async begin(params: ProvisionParams): Promise<{ run: Run; joined: boolean }> {
     this.#asked.resolve();
-    await this.#cache.store(params);
+    // A boot that began without a host, and still waits for its network, yields: the host's scripts
+    // may be newer. Once a script runs it is joined, or the same boot would run two.
+    const alone = this.#run;
+    if (alone?.unattended && !alone.begun) {
+      alone.abort();
+      await alone.result.catch(() => {});
+    }
+    await this.#cache.store(params, { prune: this.#run === undefined });
     if (this.#run !== undefined) {
       if (params.run === "due" || params.run === "retry") return { run: this.#run, joined: true };
       throw new RumError("busy", "Provisioning scripts are running in the guest already");
@@ -97,16 +106,22 @@ export class Provisioner {
   #start(params: ProvisionParams, unattended: boolean): Run {
     const controller = new AbortController();
     this.spool.reopen();
-    const result = this.#runAll(params, controller.signal).finally(() => {
+    const { promise: result, resolve, reject } = Promise.withResolvers<ProvisionResult>();
+    result.catch(() => {});
+    const run: Run = { result, unattended, begun: false, abort: () => controller.abort() };
+    this.#run = run;
+    this.#runAll(params, run, controller.signal).finally(() => {
       this.#run = undefined;
       this.spool.close();
-    });
-    result.catch(() => {});
-    this.#run = { result, unattended, abort: () => controller.abort() };
-    return this.#run;
+    }).then(resolve, reject);
+    return run;
   }
 
-  async #runAll(params: ProvisionParams, signal: AbortSignal): Promise<ProvisionResult> {
+  async #runAll(
+    params: ProvisionParams,
+    self: Run,
+    signal: AbortSignal,
+  ): Promise<ProvisionResult> {
     const { bootId } = this.#facts;
     const boot = await this.marks.readBoot() ?? {};
     const { run, skipped } = schedule(params.scripts, params.run, await this.marks.read(), boot);
@@ -114,6 +129,8 @@ export class Provisioner {
     const ran: ProvisionResult["ran"] = [];
     if (run.length > 0) await this.#waitForBasics(params, signal);
     for (const script of run) {
+      signal.throwIfAborted();
+      self.begun = true;
       const outcome = await this.#runOne(script, signal);
       if (outcome.code !== 0) {
         const { code, tail, reason } = outcome;

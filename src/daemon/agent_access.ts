@@ -15,9 +15,16 @@ export async function agentOf(engine: Engine, signal: AbortSignal): Promise<Agen
     case "provisioning":
       return await engine.link.session().ready({ timeoutMs: WAIT_MS, signal });
     case "starting":
-      throw new RumError("agent_unavailable", "The machine is still booting", {
-        hint: "rum wait --for agent",
-      });
+      // A daemon that was just healed greets a machine that is up: its agent is there in a moment.
+      try {
+        return await engine.link.session().ready({ timeoutMs: WAIT_MS, signal });
+      } catch (cause) {
+        signal.throwIfAborted();
+        throw new RumError("agent_unavailable", "The machine is still booting", {
+          cause,
+          hint: "rum wait --for agent",
+        });
+      }
     case "failed":
       if (state.power === "running") {
         return await engine.link.session().ready({ timeoutMs: WAIT_MS, signal });

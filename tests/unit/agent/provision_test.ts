@@ -136,6 +136,32 @@ Deno.test("an edited Boot script is the one that runs at the next boot, once", a
   assert.deepEqual(texts, ["new"]);
 });
 
+Deno.test("a boot that waits without a host yields to one that comes with newer scripts", async () => {
+  await using bed = await agentBed();
+  const old = await script("b", "echo old", "boot");
+  const edited = await script("b", "echo new", "boot");
+  await provision(await bed.connect(), [old], { waits: { user: "root" } });
+  // At the next boot the user that the cached script waits for is not there yet.
+  const passwd = `${bed.options.root}/etc/passwd`;
+  const users = await Deno.readTextFile(passwd).catch(() => undefined);
+  await Deno.mkdir(`${bed.options.root}/etc`, { recursive: true });
+  await Deno.writeTextFile(passwd, "");
+  await using booted = await reboot(bed, "boot-2");
+  const { provisioner } = booted.context;
+  const alone = booted.boot().catch(() => {});
+  while (provisioner.spool.lastSeq === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const { run, joined } = await provisioner.begin({ scripts: [edited], run: "retry" });
+  assert.equal(joined, false);
+  assert.ok((await run.result).ok);
+  await alone;
+  const texts: string[] = [];
+  for await (const e of provisioner.follow(undefined, new AbortController().signal)) {
+    texts.push(...(e.lines ?? []).map((line) => line.text));
+  }
+  assert.deepEqual(texts, ["new"]);
+  if (users !== undefined) await Deno.writeTextFile(passwd, users);
+});
+
 Deno.test("a script runs on when its host is lost, and who comes back gets the rest", async () => {
   await using bed = await agentBed();
   const gate = await Deno.makeTempFile();
