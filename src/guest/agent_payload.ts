@@ -68,7 +68,7 @@ const SOURCE_ROOMS = ["agent", "src/base", "src/protocol", "src/wire", "src/serv
 /** SHA-256 over the agent's sources and the runtime's version. */
 async function sourceDigest(): Promise<string> {
   const root = checkout();
-  const paths: string[] = ["ffi/libc.ts", "deno.lock"];
+  const paths: string[] = ["ffi/libc.ts", "ffi/folders.ts", "deno.lock"];
   for (const room of SOURCE_ROOMS) await collect(root, room, paths);
   const parts = await Promise.all(
     paths.sort().map(async (p) => `${p}\n${await Deno.readTextFile(root + p)}\n`),
