@@ -12,6 +12,7 @@ import { lifecycleMethods } from "./methods/lifecycle.ts";
 import { portMethods } from "./methods/ports.ts";
 import { proxyMethods } from "./methods/proxy.ts";
 import { queryMethods } from "./methods/query.ts";
+import { serviceMethods } from "./methods/service.ts";
 import { isOff } from "./power.ts";
 import type { Composition, DaemonHost } from "./serve.ts";
 import { statusOf } from "./status.ts";
@@ -57,6 +58,11 @@ export function composer(
         ...portMethods({ forwards, powered }),
         ...proxyMethods({ paths: engine.paths, agent }),
         ...cpMethods({ agent }),
+        ...serviceMethods({
+          services: engine.services,
+          defined: () => engine.plan?.services ?? [],
+          agent,
+        }),
       },
       lines: {
         status: () => status() as unknown as Record<string, unknown>,

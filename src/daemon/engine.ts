@@ -48,6 +48,7 @@ import { planFor, type WantedPlan } from "./plan_source.ts";
 import { createPower, findQemu, isOff } from "./power.ts";
 import { createPreparer } from "./preparer.ts";
 import { createScriptLogs } from "./script_logs.ts";
+import { createMachineServices, type MachineServices } from "./services.ts";
 import { watchWorld } from "./world.ts";
 
 const DEFAULT_SHUTDOWN_MS = 60_000;
@@ -72,6 +73,7 @@ export interface Engine {
   readonly link: PoweredLink;
   readonly console: ConsoleLog;
   readonly forwards: MachineForwards;
+  readonly services: MachineServices;
   readonly record: MachineRecord;
   machine(): HypervisorMachine;
   /** What libvirt said last. */
@@ -199,6 +201,7 @@ function assemble(parts: Parts): { engine: Engine } {
   const logs = createScriptLogs(paths, emit);
   const client = () => link.client;
   const forwards = createMachineForwards({ rum, paths, client, emit, log: parts.log });
+  const services = createMachineServices({ emit, log: parts.log, clock });
   const machineKey = () => ensureSshKey(paths);
 
   const controller = createMachineController({
@@ -262,9 +265,12 @@ function assemble(parts: Parts): { engine: Engine } {
         emit,
         clock,
         applyChanges,
-        attach: () => forwards.attach(inForce()),
-        stopServices: () => Promise.resolve(),
-        servicesReady: () => Promise.resolve(undefined),
+        async attach(agent, signal) {
+          await forwards.attach(inForce());
+          await services.attach(agent, inForce(), signal);
+        },
+        stopServices: (agent, signal) => services.stop(agent, signal),
+        servicesReady: () => Promise.resolve(services.missing(inForce())),
         consoleTail: () => consoleLog.tail(8),
       }),
     },
@@ -281,6 +287,7 @@ function assemble(parts: Parts): { engine: Engine } {
         void consoleLog.powerOff();
         void link.powerOff();
         void forwards.powerOff();
+        services.powerOff();
       }
     },
   });
@@ -317,16 +324,21 @@ function assemble(parts: Parts): { engine: Engine } {
     const { paths: _paths, ...plan } = wanted.plan;
     const merged = adoptLive(recorded, plan);
     const live = changes.filter((change) => change.how === "live");
+    const agent = link.session().require();
     if (live.length > 0) {
-      await applyPlan(link.session().require(), { ...merged, paths }, await machineKey(), {
-        signal,
-        emit,
-      });
+      await applyPlan(agent, { ...merged, paths }, await machineKey(), { signal, emit });
+    }
+    // Every time: an env_file may hold something else under the same plan.
+    const served = await services.apply(agent, merged, signal);
+    if (live.length > 0) {
       await keeper.save({ plan: merged });
       await forwards.apply(merged);
     }
     return {
-      applied: renderChanges(live),
+      applied: [
+        ...renderChanges(live),
+        ...(served === undefined ? [] : [`services: ${served}`]),
+      ],
       needs: renderChanges(changes.filter((change) => change.how !== "live")),
     };
   }
@@ -352,6 +364,7 @@ function assemble(parts: Parts): { engine: Engine } {
     link,
     console: consoleLog,
     forwards,
+    services,
     machine,
     get record() {
       return keeper.record;
@@ -387,6 +400,7 @@ function assemble(parts: Parts): { engine: Engine } {
     async close() {
       world[Symbol.dispose]();
       statusWatch[Symbol.dispose]();
+      services.powerOff();
       await forwards[Symbol.asyncDispose]();
       await link.powerOff();
       await consoleLog[Symbol.asyncDispose]();

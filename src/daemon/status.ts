@@ -14,6 +14,8 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
   if (state.kind === "running" && hello === undefined) {
     degraded.push("the guest agent does not answer");
   }
+  degraded.push(...engine.services.degraded());
+  const services = engine.services.list();
   return {
     id: engine.id,
     name: record.name,
@@ -59,9 +61,9 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
       why,
       readonly,
     })),
-    services: [],
+    services: services.map((row) => ({ ...row })),
     service_count: plan?.services.length ?? 0,
-    running_instances: 0,
+    running_instances: services.filter((row) => row.pid !== undefined).length,
     daemon: {
       pid: Deno.pid,
       version: VERSION,

@@ -114,6 +114,7 @@ export interface ServiceEvent {
   readonly kind: "service";
   readonly service: string;
   readonly index: number;
+  /** A state of SPEC section 8, or `gone`: no longer in rum.toml. */
   readonly state: string;
   readonly text?: string;
 }
@@ -240,9 +241,12 @@ export function replay(events: Iterable<MachineEvent>): Replayed {
         else forwards.set(key, event);
         break;
       }
-      case "service":
-        services[`${event.service}/${event.index}`] = event.state;
+      case "service": {
+        const key = `${event.service}/${event.index}`;
+        if (event.state === "gone") delete services[key];
+        else services[key] = event.state;
         break;
+      }
       default:
         break;
     }

@@ -108,6 +108,10 @@ export function conditionOf(what: string): Condition {
         }
       };
     }
+    case "service":
+      if (argument === "") break;
+      return (engine) =>
+        Promise.resolve(engine.services.missing(engine.plan ?? { services: [] }, argument));
     case "exec":
       if (argument === "") break;
       return async (engine, { signal }) => {
