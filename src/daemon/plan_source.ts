@@ -37,6 +37,16 @@ export interface PlanSourceOptions {
 
 let agent: Promise<AgentProgram> | undefined;
 
+/** A hypervisor that runs no guest has nobody to read a hundred megabytes. */
+const NO_PROGRAM: AgentProgram = { digest: "unknown", files: [] };
+
+/** One program for the life of this process: what runs is what it carries. */
+function program(rum: RumPaths): Promise<AgentProgram> {
+  agent ??= agentPayload({ cacheFolder: rum.cache });
+  agent.catch(() => agent = undefined);
+  return agent;
+}
+
 /** @throws {RumError} `config_invalid`, `config_unreadable`, `untrusted_config`, `not_supported` … */
 export async function planFor(
   configPath: string,
@@ -56,15 +66,12 @@ export async function planFor(
 
 export async function planOf(config: Config, options: PlanSourceOptions): Promise<WantedPlan> {
   const { env, rum, hypervisor, open, recorded, signal } = options;
-  // One program for the life of this process: what runs is what it carries.
-  agent ??= agentPayload({ cacheFolder: rum.cache });
-  agent.catch(() => agent = undefined);
   const facts = await gatherHostFacts({
     env,
     paths: rum,
     hypervisor,
     wantedType: config.advanced.domainType,
-    agent: await agent,
+    agent: hypervisor.kind === "fake" ? NO_PROGRAM : await program(rum),
     open,
     signal,
   });

@@ -64,14 +64,16 @@ export class FakeMachine implements HypervisorMachine {
     );
   }
 
-  start(options?: CallOptions): Promise<void> {
-    return this.#change(
+  async start(options?: CallOptions): Promise<void> {
+    const defined = await this.#store.look(this.ref);
+    const boot = defined === undefined ? undefined : await this.#store.bootCommand(defined);
+    await this.#change(
       "start",
       options,
       (record) =>
         record.state === "running" || record.state === "paused"
           ? record
-          : { ...record, ...spawnProcess(), state: "running", reason: "booted" },
+          : { ...record, ...spawnProcess(boot), state: "running", reason: "booted" },
     );
   }
 

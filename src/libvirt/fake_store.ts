@@ -31,6 +31,8 @@ export interface FakeBehaviour {
   readonly delayMs?: Readonly<Record<string, number>>;
   /** The guest does not react to its power button. */
   readonly ignoresShutdown?: boolean;
+  /** Instead of a process that sleeps: a guest. Its last argument is a file with the machine's XML. */
+  readonly boot?: readonly string[];
 }
 
 export class FakeStore {
@@ -46,6 +48,15 @@ export class FakeStore {
 
   async prepare(): Promise<void> {
     await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
+  }
+
+  /** What a starting machine runs; writes the XML down for it. */
+  async bootCommand({ uuid, xml }: FakeRecord): Promise<readonly string[] | undefined> {
+    const { boot } = await this.behaviour();
+    if (boot === undefined) return undefined;
+    const path = `${this.#folder}/${uuid}.xml`;
+    await Deno.writeTextFile(path, xml, { mode: 0o600 });
+    return [...boot, path];
   }
 
   async behaviour(): Promise<FakeBehaviour> {
@@ -112,9 +123,11 @@ export function recordOf(xml: string, before: FakeRecord | undefined): FakeRecor
  * A process that does nothing, in a session of its own, so that it outlives us; not our child, so
  * that it is gone when it ends and does not wait for us to ask.
  */
-export function spawnProcess(): { pid: number; startTime: string } {
+export function spawnProcess(
+  argv: readonly string[] = ["sleep", "86400"],
+): { pid: number; startTime: string } {
   const { stdout } = new Deno.Command("sh", {
-    args: ["-c", "setsid sleep 86400 </dev/null >/dev/null 2>&1 & echo $!"],
+    args: ["-c", 'setsid "$@" </dev/null >/dev/null 2>&1 & echo $!', "sh", ...argv],
     stdin: "null",
     stderr: "null",
   }).outputSync();
