@@ -83,9 +83,85 @@ Several words are run as they are; a single word with a space or shell character
     load: () => import("./wait.ts"),
   },
   {
+    name: "ssh",
+    summary: "OpenSSH into the machine",
+    operands: "[args...]",
+    passThrough: true,
+    details: `The arguments are ssh's own, without the host: options, then a command.
+  rum ssh
+  rum ssh -L 8080:localhost:80 -N
+  rum ssh -A git -C /srv/app pull
+No address, route or DHCP in the guest is needed. Without an ssh program on this host, rum's own
+client serves commands and shells.`,
+    load: () => import("./ssh.ts"),
+  },
+  {
+    name: "ssh-config",
+    summary: "what ssh, scp, rsync, git and VS Code need to know of the machine",
+    details:
+      `Prints the Host block. With --install, ~/.ssh/config includes it from the machine's own
+folder until --remove or rum destroy; then "ssh rum-NAME" works everywhere.`,
+    options: [
+      { flags: "--install", summary: "make ssh rum-NAME work for every program" },
+      { flags: "--remove", summary: "take that away again" },
+    ],
+    load: () => import("./ssh_config.ts"),
+  },
+  {
     name: "proxy",
     summary: "stdin and stdout to a TCP port of the guest",
     operands: "<host-or-port> [port]",
+    details: `For ssh's ProxyCommand: rum proxy %h %p, where the host is rum-NAME.`,
     load: () => import("./proxy.ts"),
+  },
+  {
+    name: "cp",
+    summary: "copy files and folders into and out of the machine",
+    operands: "<src> <dst>",
+    operandCompletes: "files",
+    details:
+      `One side begins with a colon: that one is in the guest. A relative path there begins at
+the home of user.name. A folder as target means inside it. - is stdin or stdout.
+  rum cp app.conf :/etc/app.conf
+  rum cp -r :/var/log/app ./logs
+  tar c . | rum cp - :/tmp/all.tar`,
+    options: [
+      { flags: "-r, --recursive", summary: "folders with everything in them" },
+      {
+        flags: "--owner <name>",
+        summary: "whose it is in the guest (default: user.name in its home, else root)",
+      },
+    ],
+    load: () => import("./cp.ts"),
+  },
+  {
+    name: "port",
+    summary: "forwards from this host to the running machine",
+    verbs: [
+      {
+        name: "ls",
+        aliases: ["list"],
+        summary: "what is forwarded",
+        load: () => import("./port.ts"),
+      },
+      {
+        name: "add",
+        summary: "forward a port until the machine goes off",
+        operands: "<forward>",
+        details: `[BIND:][HOST:]GUEST[/udp]. Host port 0 picks a free one.
+  rum port add 8080:80
+  rum port add 0.0.0.0:8080:80
+  rum port add 5353:53/udp`,
+        load: () => import("./port.ts"),
+      },
+      {
+        name: "rm",
+        aliases: ["remove"],
+        summary: "end a forward",
+        operands: "<host-port>",
+        operandCompletes: "ports",
+        load: () => import("./port.ts"),
+      },
+    ],
   },
 ];

@@ -1,0 +1,298 @@
+/** Copies through the whole way: local files, the daemon's `cp` call, the real agent. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { decodeName, encodeName, Folder } from "../../../ffi/folders.ts";
+import { RumError } from "../../../src/base/errors.ts";
+import {
+  copyFromGuest,
+  type CopyOptions,
+  copyToGuest,
+  placeIn,
+  split,
+  streamFromGuest,
+  streamToGuest,
+} from "../../../src/guest/copy.ts";
+import { FileTarget, TreeTarget } from "../../../src/guest/copy_target.ts";
+import type { FileMeta } from "../../../src/protocol/agent.ts";
+import { type CpBed, cpBed } from "../../support/cp_bed.ts";
+
+const ALL: CopyOptions = { recursive: true };
+const owner = () => undefined;
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const sha256 = (path: string) => createHash("sha256").update(Deno.readFileSync(path)).digest("hex");
+
+function up(bed: CpBed, from: string, to: string, options: CopyOptions = ALL) {
+  return copyToGuest(bed.mux, { from, to, owner }, options);
+}
+
+Deno.test("cp: a file goes in and comes out with bytes, mode, time and one digest", async () => {
+  await using bed = await cpBed();
+  const content = crypto.getRandomValues(new Uint8Array(65536));
+  const parts = new Uint8Array(3_000_001);
+  for (let at = 0; at < parts.length; at += content.length) {
+    parts.set(content.subarray(0, Math.min(content.length, parts.length - at)), at);
+  }
+  await Deno.writeFile(`${bed.host}/a`, parts, { mode: 0o640 });
+  await Deno.utime(`${bed.host}/a`, 1_600_000_000, 1_600_000_000);
+  let moved = 0;
+  const there = await up(bed, `${bed.host}/a`, `${bed.guest}/b`, {
+    ...ALL,
+    progress: (n) => void (moved += n),
+  });
+  assert.deepEqual([there.bytes, there.files, moved], [parts.length, 1, parts.length]);
+  const back = await copyFromGuest(bed.mux, { from: `${bed.guest}/b`, to: `${bed.host}/c` }, ALL);
+  assert.equal(back.digest, there.digest);
+  assert.equal(there.digest, sha256(`${bed.host}/a`));
+  assert.equal(sha256(`${bed.host}/c`), there.digest);
+  const { mode, mtime } = await Deno.stat(`${bed.host}/c`);
+  assert.deepEqual([mode! & 0o7777, mtime!.getTime()], [0o640, 1_600_000_000_000]);
+  assert.deepEqual(bed.names(bed.host), ["a", "c"]);
+});
+
+Deno.test("cp: names with spaces, newlines and bytes that are no UTF-8 go both ways unharmed", async () => {
+  await using bed = await cpBed();
+  const odd = [
+    bytesOf("with space"),
+    bytesOf("new\nline"),
+    Uint8Array.from([0x61, 0xff, 0xfe, 0x62]),
+    Uint8Array.from([0xc3, 0x28]),
+    Uint8Array.from([0xed, 0xb3, 0xbf]),
+    bytesOf("ünï"),
+  ];
+  await Deno.mkdir(`${bed.host}/t`);
+  {
+    using folder = Folder.open(`${bed.host}/t`);
+    for (const [i, name] of odd.entries()) {
+      folder.makeFolder(decodeName(name), 0o755);
+      using inner = folder.folder(decodeName(name));
+      await Deno.writeTextFile(`${inner.path}/x`, `content ${i}`);
+      inner.rename("x", decodeName(name));
+      inner.makeLink("link", decodeName(name));
+    }
+  }
+  const there = await up(bed, `${bed.host}/t`, `${bed.guest}/t`);
+  assert.equal(there.files, odd.length);
+  const back = await copyFromGuest(bed.mux, { from: `${bed.guest}/t`, to: `${bed.host}/u` }, ALL);
+  assert.equal(back.files, odd.length);
+  using folder = Folder.open(`${bed.host}/u`);
+  const found = folder.names().map((name) => encodeName(name).toHex()).sort();
+  assert.deepEqual(found, odd.map((name) => name.toHex()).sort());
+  for (const [i, name] of odd.entries()) {
+    using inner = folder.folder(decodeName(name));
+    using file = inner.held(decodeName(name));
+    assert.equal(await Deno.readTextFile(file.path), `content ${i}`);
+    using link = inner.held("link");
+    assert.equal(encodeName(link.target()).toHex(), name.toHex());
+  }
+});
+
+Deno.test("cp: a large file of holes is sparse on the other side, both ways", async () => {
+  await using bed = await cpBed();
+  const size = Deno.env.get("FULL") === "1" ? 2 ** 30 : 64 * 2 ** 20;
+  {
+    using file = await Deno.open(`${bed.host}/s`, { write: true, createNew: true });
+    await file.write(bytesOf("begin"));
+    await file.seek(size / 2, Deno.SeekMode.Start);
+    await file.write(bytesOf("middle"));
+    await file.truncate(size);
+  }
+  await up(bed, `${bed.host}/s`, `${bed.guest}/s`);
+  await copyFromGuest(bed.mux, { from: `${bed.guest}/s`, to: `${bed.host}/r` }, ALL);
+  for (const path of [`${bed.guest}/s`, `${bed.host}/r`]) {
+    const info = await Deno.stat(path);
+    assert.equal(info.size, size);
+    assert.ok(info.blocks! * 512 < 1024 * 1024, `${path}: ${info.blocks} blocks`);
+    assert.equal(sha256(path), sha256(`${bed.host}/s`));
+  }
+});
+
+Deno.test("cp: a tree of many files arrives whole, folders with their own modes and times", async () => {
+  await using bed = await cpBed();
+  const count = Deno.env.get("FULL") === "1" ? 5000 : 600;
+  await Deno.mkdir(`${bed.host}/t`);
+  for (let n = 0; n < count; n++) {
+    const folder = `${bed.host}/t/${n % 17}/${n % 5}`;
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(`${folder}/${n}`, `file ${n}\n`);
+  }
+  await Deno.mkdir(`${bed.host}/t/closed`);
+  await Deno.writeTextFile(`${bed.host}/t/closed/in`, "inside");
+  await Deno.chmod(`${bed.host}/t/closed`, 0o500);
+  await Deno.utime(`${bed.host}/t/closed`, 1_500_000_000, 1_500_000_000);
+  const there = await up(bed, `${bed.host}/t`, `${bed.guest}/t`);
+  assert.equal(there.files, count + 1);
+  const back = await copyFromGuest(bed.mux, { from: `${bed.guest}/t`, to: `${bed.host}/u` }, ALL);
+  assert.equal(back.files, count + 1);
+  const diff = await new Deno.Command("diff", { args: ["-r", `${bed.host}/t`, `${bed.host}/u`] })
+    .output();
+  assert.equal(new TextDecoder().decode(diff.stdout), "");
+  const { mode, mtime } = await Deno.stat(`${bed.host}/u/closed`);
+  assert.deepEqual([mode! & 0o7777, mtime!.getTime()], [0o500, 1_500_000_000_000]);
+});
+
+const FULL_DISK = "cp: a full target is disk_full, names the side and leaves the old file";
+
+// A small disk has to be mounted.
+Deno.test(FULL_DISK, { ignore: Deno.uid() !== 0 }, async () => {
+  await using bed = await cpBed();
+  await using small = await bed.smallDisk(2);
+  await Deno.writeTextFile(`${small.path}/f`, "old");
+  await Deno.writeFile(`${bed.host}/big`, new Uint8Array(8 * 2 ** 20).fill(1));
+  await assert.rejects(
+    up(bed, `${bed.host}/big`, `${small.path}/f`),
+    (error) =>
+      error instanceof RumError && error.code === "disk_full" && /guest/.test(error.message),
+  );
+  await assert.rejects(
+    copyFromGuest(bed.mux, { from: `${bed.host}/big`, to: `${small.path}/f` }, ALL),
+    (error) =>
+      error instanceof RumError && error.code === "disk_full" && /host/.test(error.message),
+  );
+  assert.equal(await Deno.readTextFile(`${small.path}/f`), "old");
+  assert.deepEqual(bed.names(small.path), ["f"]);
+});
+
+Deno.test("cp: called off in the middle, the old file stays and nothing else", async () => {
+  await using bed = await cpBed();
+  for (const side of [bed.guest, bed.host]) await Deno.writeTextFile(`${side}/f`, "old");
+  await Deno.writeFile(`${bed.host}/big`, new Uint8Array(16 * 2 ** 20).fill(1));
+  for (const direction of ["in", "out"]) {
+    const stop = new AbortController();
+    const options = {
+      ...ALL,
+      signal: stop.signal,
+      progress: () => stop.abort(new Error("enough")),
+    };
+    await assert.rejects(
+      direction === "in"
+        ? up(bed, `${bed.host}/big`, `${bed.guest}/f`, options)
+        : copyFromGuest(bed.mux, { from: `${bed.host}/big`, to: `${bed.host}/f` }, options),
+    );
+  }
+  while (bed.names(bed.guest).length > 1) await new Promise((done) => setTimeout(done, 5));
+  assert.equal(await Deno.readTextFile(`${bed.guest}/f`), "old");
+  assert.equal(await Deno.readTextFile(`${bed.host}/f`), "old");
+  assert.deepEqual(bed.names(bed.host), ["big", "f"]);
+});
+
+Deno.test("cp: stdin and stdout are files too", async () => {
+  await using bed = await cpBed();
+  const there = await streamToGuest(
+    bed.mux,
+    ReadableStream.from([bytesOf("from "), bytesOf("a pipe")]),
+    { to: `${bed.guest}/p`, owner },
+    {},
+  );
+  assert.equal(there.bytes, 11);
+  let text = "";
+  const back = await streamFromGuest(bed.mux, `${bed.guest}/p`, (chunk) => {
+    text += new TextDecoder().decode(chunk);
+    return Promise.resolve();
+  }, {});
+  assert.equal(text, "from a pipe");
+  assert.equal(back.digest, there.digest);
+});
+
+Deno.test("cp: devices and sockets of this host are left out and named", async () => {
+  await using bed = await cpBed();
+  await Deno.mkdir(`${bed.host}/t`);
+  await Deno.writeTextFile(`${bed.host}/t/f`, "x");
+  await new Deno.Command("mkfifo", { args: [`${bed.host}/t/pipe`] }).output();
+  const result = await up(bed, `${bed.host}/t`, `${bed.guest}/t`);
+  assert.deepEqual(result.leftOut, ['"pipe" is a device, socket or pipe']);
+  assert.deepEqual(bed.names(`${bed.guest}/t`), ["f"]);
+});
+
+Deno.test("cp: links that lead out of the guest's tree are left out, those inside stay", async () => {
+  await using bed = await cpBed();
+  await Deno.mkdir(`${bed.guest}/t/d`, { recursive: true });
+  await Deno.symlink("/etc/passwd", `${bed.guest}/t/abs`);
+  await Deno.symlink("../../../up", `${bed.guest}/t/d/up`);
+  await Deno.symlink("../in", `${bed.guest}/t/d/in`);
+  const result = await copyFromGuest(
+    bed.mux,
+    { from: `${bed.guest}/t`, to: `${bed.host}/t` },
+    ALL,
+  );
+  assert.equal(result.leftOut.length, 2);
+  assert.deepEqual(bed.names(`${bed.host}/t`), ["d"]);
+  assert.deepEqual(bed.names(`${bed.host}/t/d`), ["in"]);
+});
+
+const META: FileMeta = { type: "file", size: 1, mode: 0o6755, mtimeMs: 0, uid: 0, gid: 0 };
+
+Deno.test("cp: a link in the place of a folder is never followed on this host", async () => {
+  await using bed = await cpBed();
+  await Deno.mkdir(`${bed.host}/outside`);
+  await Deno.mkdir(`${bed.host}/t`);
+  await Deno.symlink("../outside", `${bed.host}/t/d`);
+  using target = new TreeTarget(`${bed.host}/t`);
+  await target.entry({ path: "", meta: { ...META, type: "folder", mode: 0o755 } });
+  await assert.rejects(
+    async () => {
+      await target.entry({ path: "d", meta: { ...META, type: "folder", mode: 0o755 } });
+      await target.entry({ path: "d/f", meta: META });
+    },
+    { code: "invalid_params", message: /Not a directory/ },
+  );
+  assert.deepEqual(bed.names(`${bed.host}/outside`), []);
+});
+
+Deno.test("cp: setuid from the guest stays in the guest", async () => {
+  await using bed = await cpBed();
+  using target = new FileTarget(`${bed.host}/f`);
+  target.meta(META);
+  await target.data(bytesOf("x"));
+  await target.publish();
+  assert.equal((await Deno.stat(`${bed.host}/f`)).mode! & 0o7777, 0o755);
+});
+
+Deno.test("cp: where a copy ends up is what cp -r would do", () => {
+  const folder = { type: "folder" as const };
+  const file = { type: "file" as const };
+  const rows: [string, string, "folder" | "file" | undefined, "folder" | "file", string][] = [
+    ["/a/f", "/x/y", undefined, "file", "/x/y"],
+    ["/a/f", "/x", "folder", "file", "/x/f"],
+    ["/a/f", "/x/", "folder", "file", "/x/f"],
+    ["/a/f", "/x/y", "file", "file", "/x/y"],
+    ["/a/d", "/x", "folder", "folder", "/x/d"],
+    ["/a/d/", "/x", "folder", "folder", "/x/d"],
+    ["/a/d/.", "/x", "folder", "folder", "/x"],
+    ["/a/d", "/x/new", undefined, "folder", "/x/new"],
+    ["/a/d", "/x/new/", undefined, "folder", "/x/new"],
+    ["/a/f", "/", "folder", "file", "/f"],
+  ];
+  for (const [from, to, there, what, wanted] of rows) {
+    const placed = placeIn(
+      split(from),
+      to,
+      there === undefined ? undefined : { type: there },
+      what === "file" ? file : folder,
+    );
+    assert.equal(placed, wanted, `${from} -> ${to}`);
+  }
+  for (
+    const [from, to, there, what] of [
+      ["/a/d", "/x", "file", folder],
+      ["/a/f", "/x/", "file", file],
+      ["/a/f", "/x/", undefined, file],
+    ] as const
+  ) {
+    const meta = there === undefined ? undefined : { type: there };
+    assert.throws(() => placeIn(split(from), to, meta, what), RumError);
+  }
+});
+
+Deno.test("cp: a folder without -r and a device are refused before anything is sent", async () => {
+  await using bed = await cpBed();
+  await assert.rejects(up(bed, bed.host, bed.guest, { recursive: false }), {
+    code: "invalid_params",
+    hint: "rum cp -r",
+  });
+  await assert.rejects(up(bed, "/dev/null", `${bed.guest}/n`), { code: "invalid_params" });
+  await assert.rejects(up(bed, `${bed.host}/nothing`, bed.guest), { code: "no_such_file" });
+  await assert.rejects(
+    copyFromGuest(bed.mux, { from: "/no/such/file", to: bed.host }, ALL),
+    { code: "no_such_file" },
+  );
+});
