@@ -3,6 +3,7 @@
  * daemon would, answers the line protocol meanwhile (so that `status` and a second `down` are told),
  * sends one request and lets go.
  */
+import { faultPoint } from "../base/fault.ts";
 import type { Outcome } from "../machine/settle.ts";
 import type { RequestInput } from "../machine/run.ts";
 import { describePhase } from "../machine/state.ts";
@@ -43,6 +44,7 @@ export async function requestAlone(
     deadlineMs: options.deadlineMs,
     ...(signal === undefined ? {} : { signal }),
   });
+  await faultPoint("alone.locked");
   // It may have gone while we waited.
   if (!await hasMachineFolder(paths)) return undefined;
   Deno.umask(0o077);

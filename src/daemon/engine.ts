@@ -9,6 +9,7 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { RumError, toRumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
+import { faultPoint } from "../base/fault.ts";
 import { loadConfig } from "../config/load.ts";
 import type { SessionEvent } from "../guest/agent_session.ts";
 import { chooseDoor } from "../libvirt/host_facts.ts";
@@ -93,6 +94,7 @@ export interface Engine {
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const { id, paths, rum, env, log, clock = systemClock } = options;
   await ensureMachineFolder(rum, paths);
+  await faultPoint("engine.folder");
   const loaded = await loadState(paths);
   const configPath = loaded?.record.config_path ?? await readConfigPath(paths) ??
     options.configPath;
@@ -127,6 +129,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     overlay: await diskSize(paths.overlay) !== undefined,
     power: isOff(status.state) ? "off" : status.state === "paused" ? "paused" : "running",
   });
+  await faultPoint("engine.recovered");
   const assembled = assemble({
     ...options,
     clock,

@@ -5,6 +5,7 @@
 import { RumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import type { Clock } from "../base/clock.ts";
+import { faultPoint } from "../base/fault.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { AgentClient } from "../guest/agent_client.ts";
 import type { AgentSession } from "../guest/agent_session.ts";
@@ -46,6 +47,7 @@ export function createGuestPort(options: GuestPortOptions): Guest {
         const first = await options.session().ready({ timeoutMs: deadlineMs - 1000, signal });
         const { hello } = await upToDate(first, signal);
         logs.setBoot(hello.bootId);
+        await faultPoint("greet.hello");
         return {
           boot_id: hello.bootId,
           first_boot_done: hello.firstBootDone,
@@ -72,13 +74,16 @@ export function createGuestPort(options: GuestPortOptions): Guest {
         signal,
         emit,
       });
+      await faultPoint("provision.applied");
       const result = await runScripts(options.session().require(), plan(), scope, logs, signal);
+      await faultPoint("provision.ran");
       return { scripts: doneScripts(plan(), result) };
     },
 
     async awaitReady({ signal }) {
       const client = options.session().require();
       await options.attach(client, signal);
+      await faultPoint("ready.attached");
       const { ready } = plan();
       const end = clock.monotonicMs() + ready.timeoutMs;
       for (;;) {
@@ -94,6 +99,7 @@ export function createGuestPort(options: GuestPortOptions): Guest {
     async stopServices({ signal }) {
       const client = options.session().client;
       if (client !== undefined) await options.stopServices(client, signal);
+      await faultPoint("stop.services");
     },
   };
 

@@ -7,6 +7,7 @@
  */
 import { RumError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
+import { faultPoint } from "../base/fault.ts";
 import type { HypervisorMachine, MachineStatus } from "../libvirt/hypervisor.ts";
 import type { Hypervisor as PowerPort, WorkContext } from "../machine/effects.ts";
 import type { QemuProcess } from "../machine/events.ts";
@@ -43,7 +44,9 @@ export function createPower(options: PowerOptions): PowerPort {
           );
         default:
           await options.networksUp(signal);
+          await faultPoint("launch.networks");
           await machine().start({ signal });
+          await faultPoint("launch.started");
       }
       const qemu = await options.findQemu();
       return qemu === undefined ? {} : { qemu };
@@ -59,6 +62,7 @@ export function createPower(options: PowerOptions): PowerPort {
         const left = end - clock.monotonicMs();
         if (left <= 0) return { off: false };
         await pressButton(machine(), signal);
+        await faultPoint("stop.pressed");
         const pause = new AbortController();
         const onAbort = () => pause.abort(signal.reason);
         signal.addEventListener("abort", onAbort, { once: true });
@@ -67,7 +71,10 @@ export function createPower(options: PowerOptions): PowerPort {
             off.promise.then(() => true),
             clock.sleep(Math.min(PRESS_AGAIN_MS, left), { signal: pause.signal }).then(() => false),
           ]);
-          if (gone) return { off: true };
+          if (gone) {
+            await faultPoint("stop.off");
+            return { off: true };
+          }
         } finally {
           signal.removeEventListener("abort", onAbort);
           pause.abort(new DOMException("The wait is over", "AbortError"));
@@ -75,7 +82,10 @@ export function createPower(options: PowerOptions): PowerPort {
       }
     },
 
-    forceOff: ({ signal }) => machine().forceOff({ signal }),
+    async forceOff({ signal }) {
+      await machine().forceOff({ signal });
+      await faultPoint("stop.forced");
+    },
     async pause({ signal }) {
       const { state } = await machine().status({ signal });
       if (state !== "paused") await machine().pause({ signal });

@@ -10,6 +10,7 @@
  */
 import { RumError, toRumError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
+import { faultPoint } from "../base/fault.ts";
 import type { HypervisorMachine } from "../libvirt/hypervisor.ts";
 import type { Preparer } from "../machine/effects.ts";
 import type { MachineRecord, RecordPatch } from "../machine/record.ts";
@@ -73,7 +74,9 @@ export function createPreparer(options: PreparerOptions): Preparer {
         const image = making
           ? await newDisk(plan, facts, signal)
           : await keptDisk(plan, existing, signal);
+        await faultPoint("gather.disk");
         await pendingDrives(plan, reset === "all");
+        await faultPoint("gather.drives");
         signal.throwIfAborted();
         emit({ kind: "progress", step: "seed", text: "writing the seed" });
         gathered = {
@@ -81,6 +84,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
           newDisk: making,
           seedHash: await options.writeSeed(plan, { newDisk: making, signal }),
         };
+        await faultPoint("gather.seed");
         return { disk: !making ? "existing" : reset === undefined ? "new" : "replacement" };
       } catch (error) {
         await removePending(plan);
@@ -95,13 +99,16 @@ export function createPreparer(options: PreparerOptions): Preparer {
       }
       const { image, seedHash, newDisk } = gathered;
       await publishDisk(plan.paths.pendingOverlay, plan.paths.overlay);
+      await faultPoint("publish.disk");
       for (const drive of plan.drives) {
         await publishDisk(plan.paths.pendingDrive(drive.name), drive.path);
       }
+      await faultPoint("publish.drives");
       await renameIfNeeded(plan, signal);
       const xml = options.domainXml(plan, image, seedHash);
       await writeFileAtomic(plan.paths.domainXml, xml);
       await machine().define(xml, { signal });
+      await faultPoint("publish.defined");
       const { paths: _paths, ...recorded } = plan;
       await save({
         name: plan.name,
@@ -118,7 +125,9 @@ export function createPreparer(options: PreparerOptions): Preparer {
           size_bytes: d.sizeBytes,
         })),
       });
+      await faultPoint("publish.recorded");
       await options.removeSeedsBut(seedHash);
+      await faultPoint("publish.swept");
     },
 
     discard: () => removePending(present().plan),
@@ -126,6 +135,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
     async wipe({ signal }) {
       const { plan } = present();
       await machine().undefine({ signal });
+      await faultPoint("wipe.undefined");
       await options.networksDown(signal);
       await removePending(plan);
       const older = plan.drives.filter((d) => !madeDrives.includes(d)).map((d) => d.path);
@@ -135,7 +145,9 @@ export function createPreparer(options: PreparerOptions): Preparer {
     async remove({ signal }) {
       await machine().forceOff({ signal });
       await machine().undefine({ signal });
+      await faultPoint("remove.undefined");
       await options.networksDown(signal);
+      await faultPoint("remove.networks");
       await options.removeFolder([], signal);
     },
   };
@@ -155,6 +167,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
       signal,
       progress: throttled(emit),
     });
+    await faultPoint("gather.image");
     for (const text of image.notes) emit({ kind: "note", text });
     if (image.cached) hashAlongside(facts, image);
     const size = Math.max(plan.diskBytes, image.virtualSizeBytes);

@@ -8,6 +8,7 @@
  * of ours is refused and never deleted.
  */
 import { RumError } from "../base/errors.ts";
+import { faultPoint } from "../base/fault.ts";
 import type { MachinePaths } from "../plan/paths.ts";
 import { ensureOwnFolder, fileError } from "../store/ownership.ts";
 
@@ -37,7 +38,9 @@ export async function publishSocket(paths: MachinePaths): Promise<Published> {
   }
   try {
     await Deno.chmod(boundPath, 0o600);
+    await faultPoint("publish.bound");
     await Deno.rename(boundPath, paths.socket);
+    await faultPoint("publish.renamed");
   } catch (thrown) {
     listener.close();
     throw fileError(thrown, `Cannot publish "${paths.socket}"`);

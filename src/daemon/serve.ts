@@ -14,6 +14,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { errorDocument, EXIT, RumError, toRumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
+import { faultPoint } from "../base/fault.ts";
 import type { MachinePaths } from "../plan/paths.ts";
 import { DAEMON_PROTOCOL, type Readiness } from "../protocol/daemon.ts";
 import { object } from "../protocol/shape.ts";
@@ -96,6 +97,7 @@ export async function serve(options: ServeOptions): Promise<number> {
       return EXIT.busy;
     }
     await using _lock = lock;
+    await faultPoint("serve.locked");
     const log = new DaemonLog(paths.daemonLog);
     try {
       log.line(`rum ${VERSION} (${buildName()}), process ${Deno.pid}, machine ${id}`);
@@ -148,6 +150,7 @@ class Daemon {
       log: (text) => this.#log.line(text),
     });
     const server = this.#server(composition);
+    await faultPoint("serve.composed");
     let published: Published | undefined;
     const checked = new AbortController();
     try {
@@ -216,8 +219,10 @@ class Daemon {
       startedAt: this.#startedAt,
     });
     await writeDaemonRecord(paths, this.#record);
+    await faultPoint("announce.recorded");
     await this.#lock.relabel({ operation: "serving", deadline: null });
     say({ ready: true, pid: Deno.pid, socket: paths.socket });
+    await faultPoint("announce.told");
     notifyReady(env.NOTIFY_SOCKET);
     this.#log.redirect();
     this.#log.line(`Ready at ${paths.socket} after ${Math.round(this.#uptimeMs())} ms`);
@@ -245,9 +250,11 @@ class Daemon {
     } catch (thrown) {
       this.#log.line(`Letting go of the machine failed: ${toRumError(thrown).message}`);
     }
+    await faultPoint("finish.released");
     await server.stopAccepting();
     await server.drain();
     await published?.remove();
+    await faultPoint("finish.removed");
     if (this.#record !== undefined) await removeDaemonRecord(this.#options.paths, this.#record);
     this.#log.line("Ended; the machine is left as it is");
   }

@@ -7,6 +7,7 @@
  * from what a living one is about to rename.
  */
 import { RumError } from "../base/errors.ts";
+import { faultPoint } from "../base/fault.ts";
 import { checkOwnFile, fileError } from "./ownership.ts";
 
 export interface AtomicOptions {
@@ -37,8 +38,10 @@ export async function writeFileAtomic(
   const temp = `${folder}/.${path.slice(cut + 1)}.${Deno.pid}-${random}.tmp`;
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   const action = `Cannot write "${path}"`;
+  const point = `write.${path.slice(cut + 1)}` as const;
   let renamed = false;
   try {
+    await faultPoint(`${point}.begun`);
     {
       // createNew is O_EXCL: an existing name, a dangling link included, fails instead of being used.
       using file = await Deno.open(temp, { write: true, createNew: true, mode });
@@ -46,9 +49,11 @@ export async function writeFileAtomic(
       await Deno.chmod(temp, mode);
       await file.sync();
     }
+    await faultPoint(`${point}.synced`);
     signal?.throwIfAborted();
     await Deno.rename(temp, path);
     renamed = true;
+    await faultPoint(`${point}.renamed`);
     await syncFolder(folder);
   } catch (error) {
     if (!renamed) await Deno.remove(temp).catch(() => {});

@@ -3,6 +3,7 @@
  * a crash can be resumed from (SPEC section 4). Names come from `plan/paths.ts` only.
  */
 import { RumError } from "../base/errors.ts";
+import { faultPoint } from "../base/fault.ts";
 import type { MachinePaths, RumPaths } from "../plan/paths.ts";
 import { removeLeftoverTemps, syncFolder, writeFileAtomic } from "./atomic.ts";
 import { checkOwnFile, checkOwnFolder, ensureOwnFolder, readOwnFile } from "./ownership.ts";
@@ -120,7 +121,9 @@ export async function removeMachineFolder(
   }
   if (kept.length > 0) return { left: "drives" };
   await syncFolder(paths.folder);
+  await faultPoint("folder.bulk");
   for (const path of last) await removeTree(path);
+  await faultPoint("folder.record");
   await removeTree(paths.folder);
   await syncFolder(rum.data);
   return { left: "nothing" };

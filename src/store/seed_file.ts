@@ -3,6 +3,7 @@
  * beside its place and renamed. A seed of the same hash is left alone: the hash covers everything in
  * it but the token, and the token that matters is rotated at the first hello anyway.
  */
+import { faultPoint } from "../base/fault.ts";
 import { SEED_LABEL } from "../cloudinit/boot_script.ts";
 import type { Seed } from "../cloudinit/seed.ts";
 import { isoImage } from "../image/iso9660.ts";
@@ -31,6 +32,7 @@ export async function writeSeedFile(
       for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
     }
     await file.sync();
+    await faultPoint("seed.written");
     await Deno.rename(temporary, path);
     await syncFolder(paths.folder);
     return true;
