@@ -7,9 +7,10 @@ const WAIT_MS = 15_000;
 
 /** @throws {RumError} `not_running` when the machine is off, `agent_unavailable` when it is silent */
 export async function agentOf(engine: Engine, signal: AbortSignal): Promise<AgentClient> {
-  const client = engine.link.client;
-  if (client !== undefined) return client;
   const { state } = engine.controller.snapshot();
+  const client = engine.link.client;
+  // A paused guest's link is there and answers nobody.
+  if (client !== undefined && state.kind !== "paused") return client;
   switch (state.kind) {
     case "running":
     case "provisioning":

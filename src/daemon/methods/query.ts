@@ -8,6 +8,8 @@ import { agentOf } from "../agent_access.ts";
 import type { Engine } from "../engine.ts";
 
 const WAIT_POLL_MS = 300;
+/** How long a machine may be off before a wait for it is refused: its `up` may be on the way. */
+const OFF_MS = 1500;
 
 export function queryMethods(engine: Engine, status: () => unknown): MethodTable {
   return {
@@ -61,7 +63,13 @@ export function queryMethods(engine: Engine, status: () => unknown): MethodTable
           },
           async (signal) => {
             const condition = conditionOf(params.for);
+            let offSince: number | undefined;
             for (;;) {
+              const { state } = engine.controller.snapshot();
+              if (state.kind === "stopped" || state.kind === "absent" || state.kind === "over") {
+                offSince ??= performance.now();
+                if (performance.now() - offSince > OFF_MS) throw isOff(params.for, state.kind);
+              } else offSince = undefined;
               const why = await condition(engine, { ...io, signal });
               if (why === undefined) return { met: params.for };
               seen = why;
@@ -72,6 +80,12 @@ export function queryMethods(engine: Engine, status: () => unknown): MethodTable
       },
     }),
   };
+}
+
+function isOff(what: string, phase: string): RumError {
+  return new RumError("not_running", `Cannot wait for ${what}: the machine is ${phase}`, {
+    hint: "rum up -d",
+  });
 }
 
 /** Undefined = met; else what was seen instead. */

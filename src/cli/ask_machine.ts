@@ -1,0 +1,128 @@
+/**
+ * A request that changes a running machine, followed to its answer: events shown as they come, a
+ * Ctrl+C handed to the machine's state machine, which decides what it means, and `--timeout` that
+ * stops waiting and nothing else.
+ */
+import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { formatDuration } from "../base/units.ts";
+import type { DaemonClient } from "../daemon/client.ts";
+import type { DaemonMethods } from "../protocol/daemon.ts";
+import type { MachineEvent } from "../protocol/machine_events.ts";
+import { createObserver } from "../ui/observer.ts";
+import { daemonClient } from "./daemon_client.ts";
+import { type Target, targetOf } from "./target.ts";
+import { terminalOf } from "./terminal.ts";
+import { waitForDaemon } from "./verdict.ts";
+import type { Context } from "./verb.ts";
+
+type Change = "restart" | "pause" | "resume" | "provision";
+
+export interface Answer {
+  readonly target: Target;
+  readonly did: string;
+  readonly exit: number;
+  /** Ctrl+C ended it. */
+  readonly interrupted: boolean;
+  readonly result: Readonly<Record<string, unknown>>;
+}
+
+/** `prepare` runs once the daemon is there: a stopped machine is told before a bad rum.toml. */
+export async function askMachine<M extends Change>(
+  context: Context,
+  method: M,
+  params: DaemonMethods[M]["params"],
+  prepare: (target: Target) => Promise<void> = () => Promise.resolve(),
+): Promise<Answer> {
+  const target = await targetOf(context);
+  await using client = await daemonClient(context, target);
+  await prepare(target);
+  using observer = createObserver({ out: context.out, terminal: terminalOf() });
+  const onEvent = (event: unknown) => {
+    observer.event(event as MachineEvent);
+    if (context.out.mode === "plain") sayLine(context, event as MachineEvent);
+  };
+  using interrupt = interruptOf(context, client, () => observer.settle());
+  using late = lateness(context, method);
+  try {
+    const result = await Promise.race([
+      client.request<Change>(method, params, { onEvent }),
+      interrupt.answer,
+      late.never,
+    ]);
+    observer.settle();
+    return {
+      target,
+      did: String(result.did),
+      exit: Number(result.exit ?? EXIT.ok),
+      interrupted: interrupt.asked,
+      result,
+    };
+  } catch (thrown) {
+    observer.settle();
+    // What was interrupted fails as a rule; what came of the interrupt is the better answer.
+    if (!interrupt.asked) throw await waitForDaemon(thrown, target);
+    const result = await interrupt.answer;
+    return {
+      target,
+      did: String(result.did),
+      exit: Number(result.exit ?? EXIT.interrupted),
+      interrupted: true,
+      result,
+    };
+  }
+}
+
+/** What scripts print; the interactive observer shows it, the plain one only knows states. */
+function sayLine(context: Context, event: MachineEvent): void {
+  if (event.kind !== "line") return;
+  const { script, stream, text } = event;
+  context.out.record("event", event, () => `${script} ${stream === "out" ? "|" : "!"} ${text}`);
+}
+
+type Result = Readonly<Record<string, unknown>>;
+
+function interruptOf(
+  context: Context,
+  client: DaemonClient,
+  settle: () => void,
+): Disposable & { readonly asked: boolean; readonly answer: Promise<Result> } {
+  const { promise: answer, resolve } = Promise.withResolvers<Result>();
+  let asked = false;
+  const ask = () => {
+    settle();
+    asked = true;
+    client.request("interrupt", {}).then(
+      resolve,
+      (thrown) => resolve({ did: "left", exit: toRumError(thrown).exitCode }),
+    );
+  };
+  context.signal.addEventListener("abort", ask, { once: true });
+  context.onSecondInterrupt = ask;
+  if (context.signal.aborted) ask();
+  return {
+    get asked() {
+      return asked;
+    },
+    answer,
+    [Symbol.dispose]() {
+      context.signal.removeEventListener("abort", ask);
+      context.onSecondInterrupt = undefined;
+    },
+  };
+}
+
+function lateness(context: Context, method: string): Disposable & { never: Promise<never> } {
+  const { timeoutMs } = context.globals;
+  const { promise: never, reject } = Promise.withResolvers<never>();
+  never.catch(() => {});
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
+    reject(
+      new RumError(
+        "timeout",
+        `"rum ${method}" took longer than ${formatDuration(timeoutMs)}; it was left to go on`,
+        { hint: "rum status" },
+      ),
+    );
+  }, timeoutMs);
+  return { never, [Symbol.dispose]: () => clearTimeout(timer) };
+}
