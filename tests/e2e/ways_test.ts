@@ -1,0 +1,259 @@
+/**
+ * Ways in and out of a real guest, as users take them: ports, ssh and its relatives, copies. The
+ * programs are the host's own; nothing here knows the guest's address.
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import * as dgram from "node:dgram";
+import * as net from "node:net";
+import { machineToml, sharedMachine } from "../support/machine.ts";
+import { type Sandbox, sandbox } from "../support/rum.ts";
+
+const FULL = Deno.env.get("FULL") === "1";
+/** An echo server for TCP and UDP, in what every Debian guest has. */
+const ECHO = `cat > /tmp/echo.pl <<'PERL'
+use IO::Socket::INET;
+$SIG{CHLD} = "IGNORE";
+if (!fork) {
+  my $u = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 7007, Proto => "udp");
+  while (1) { $u->recv(my $d, 65535); $u->send("udp $d"); }
+}
+my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 7007, Listen => 128, ReuseAddr => 1);
+while (my $c = $s->accept) {
+  if (!fork) { while (sysread($c, my $d, 65536)) { my $o = 0; while ($o < length $d) { $o += syswrite($c, $d, length($d) - $o, $o) } } exit; }
+  close $c;
+}
+PERL
+setsid perl /tmp/echo.pl >/dev/null 2>&1 </dev/null &
+for i in $(seq 200); do perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new("127.0.0.1:7007")' && exit 0; sleep 0.05; done; exit 1`;
+
+function tcp(port: number, bytes: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const got: Uint8Array[] = [];
+    socket.on("data", (chunk) => got.push(Uint8Array.from(chunk)));
+    socket.on("end", () => resolve(new Uint8Array(got.flatMap((each) => [...each]))));
+    socket.on("error", reject);
+    socket.end(bytes);
+  });
+}
+
+function udp(port: number, text: string): Promise<string> {
+  const socket = dgram.createSocket("udp4");
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const again = setInterval(() => socket.send(text, port, "127.0.0.1"), 500);
+  const end = setTimeout(() => reject(new Error("no answer by UDP within 20 s")), 20_000);
+  socket.on("message", (bytes) => resolve(String(bytes)));
+  socket.send(text, port, "127.0.0.1");
+  return promise.finally(() => {
+    clearInterval(again);
+    clearTimeout(end);
+    socket.close();
+  });
+}
+
+async function local(
+  box: Sandbox,
+  command: string,
+  args: readonly string[],
+): Promise<{ code: number; out: string; err: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
+    cwd: box.project,
+    env: { ...box.env },
+    clearEnv: true,
+    stdin: "null",
+  }).output();
+  return {
+    code,
+    out: new TextDecoder().decode(stdout),
+    err: new TextDecoder().decode(stderr),
+  };
+}
+
+async function works(box: Sandbox, command: string, args: readonly string[]): Promise<string> {
+  const { code, out, err } = await local(box, command, args);
+  assert.equal(code, 0, `${command} ${args.join(" ")}\n${out}\n${err}`);
+  return out;
+}
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+Deno.test("ways in and out of a real guest", async (t) => {
+  await using box = await sharedMachine();
+  const files = await Deno.makeTempDir({ dir: box.home, prefix: "ways " });
+  const add = async (forward: string) =>
+    (await box.ok(["port", "add", forward, "-o", "json"])).json.forward.host as number;
+
+  await t.step(
+    "a forward added while running carries TCP with half-close, and shows in status",
+    async () => {
+      await box.ok(["exec", "--", "sh", "-c", ECHO]);
+      const port = await add("0:7007");
+      const sent = crypto.getRandomValues(new Uint8Array(60_000));
+      assert.deepEqual(await tcp(port, sent), sent);
+      const { json } = await box.ok(["status", "-o", "json"]);
+      const row = json.forwards.find((each: { host: number }) => each.host === port);
+      assert.deepEqual([row.state, row.origin, row.total], ["listening", "added", 1]);
+    },
+  );
+
+  await t.step("UDP reaches the guest and comes back", async () => {
+    const port = await add("0:7007/udp");
+    assert.equal(await udp(port, "ping"), "udp ping");
+  });
+
+  await t.step("a port that nobody listens on in the guest resets, the forward stays", async () => {
+    const port = await add("0:7999");
+    await assert.rejects(tcp(port, new Uint8Array(1)), /ECONNRESET/);
+    await box.ok(["port", "rm", String(port)]);
+    await assert.rejects(tcp(port, new Uint8Array(1)), /ECONNREFUSED/);
+  });
+
+  await t.step(
+    "a daemon that is killed resets what is open; the next one has the same ports",
+    async () => {
+      const port = await add("0:7007");
+      const open = net.connect({ port, host: "127.0.0.1" });
+      await new Promise<void>((done) => open.once("connect", () => done()));
+      open.write("x");
+      await new Promise<void>((done) => open.once("data", () => done()));
+      const ended = new Promise<void>((done) => {
+        open.on("error", () => done());
+        open.on("close", () => done());
+      });
+      const { json } = await box.ok(["status", "-o", "json"]);
+      Deno.kill(json.daemon.pid, "SIGKILL");
+      await ended;
+      await box.ok(["exec", "true"]);
+      const sent = new TextEncoder().encode("after");
+      assert.deepEqual(await tcp(port, sent), sent);
+      await box.ok(["port", "rm", String(port)]);
+    },
+  );
+
+  await t.step(
+    "rum ssh runs commands with their exit codes, without having met the host before",
+    async () => {
+      const result = await box.rum(["ssh", "echo $0; whoami; exit 7"]);
+      assert.equal(result.code, 7, result.stderr);
+      assert.match(result.stdout, /\nrum\n$/);
+      const root = await box.rum(["ssh", "-T", "-o", "LogLevel=ERROR", "sudo", "id", "-u"]);
+      assert.deepEqual([root.code, root.stdout], [0, "0\n"], root.stderr);
+    },
+  );
+
+  const config = `${box.home}/.ssh/config`;
+  const F = ["-F", config];
+  let host = "";
+  await t.step("ssh-config --install twice is once, and keeps what was there", async () => {
+    await Deno.mkdir(`${box.home}/.ssh`, { recursive: true });
+    await Deno.writeTextFile(config, "Host other\n  User me\n");
+    host = (await box.ok(["ssh-config", "--install", "-o", "json"])).json.host;
+    const once = await Deno.readTextFile(config);
+    await box.ok(["ssh-config", "--install"]);
+    assert.equal(await Deno.readTextFile(config), once);
+    assert.match(once, /Host other\n  User me\n$/);
+    assert.equal(await works(box, "ssh", [...F, host, "echo", "in"]), "in\n");
+  });
+
+  await t.step("scp, sftp, rsync and git go the same way", async () => {
+    await Deno.writeTextFile(`${files}/one file`, "content\n");
+    await works(box, "scp", [...F, `${files}/one file`, `${host}:by scp`]);
+    assert.equal(await works(box, "ssh", [...F, host, "cat 'by scp'"]), "content\n");
+    await Deno.writeTextFile(`${files}/batch`, `put "${files}/one file" by-sftp\n`);
+    await works(box, "sftp", [...F, "-b", `${files}/batch`, host]);
+    assert.equal(await works(box, "ssh", [...F, host, "cat by-sftp"]), "content\n");
+    if ((await box.rum(["exec", "command -v rsync"])).code === 0) {
+      await works(box, "rsync", ["-e", `ssh -F ${config}`, "-a", `${files}/`, `${host}:by-rsync/`]);
+    }
+    if ((await box.rum(["exec", "command -v git"])).code === 0) {
+      await works(box, "ssh", [...F, host, "git init -q --bare repo"]);
+      await works(box, "git", [
+        "-c",
+        `core.sshCommand=ssh -F ${config}`,
+        "ls-remote",
+        `${host}:repo`,
+      ]);
+    }
+  });
+
+  await t.step("ssh-config --remove gives the file back as it was", async () => {
+    await box.ok(["ssh-config", "--remove"]);
+    assert.equal(await Deno.readTextFile(config), "Host other\n  User me\n");
+  });
+
+  await t.step("cp: a file in and out, bytes and digest, owner in the user's home", async () => {
+    const size = FULL ? 256 * 2 ** 20 : 8 * 2 ** 20;
+    const content = new Uint8Array(size);
+    for (let at = 0; at < size; at += 65536) {
+      crypto.getRandomValues(content.subarray(at, at + 65536));
+    }
+    await Deno.writeFile(`${files}/big`, content);
+    const there = (await box.ok(["cp", `${files}/big`, ":big", "-o", "json"])).json;
+    assert.deepEqual([there.bytes, there.digest], [size, sha256(content)]);
+    assert.match((await box.ok(["exec", "stat -c %U /home/rum/big"])).stdout, /^rum$/m);
+    await box.ok(["cp", ":big", `${files}/back`]);
+    assert.equal(sha256(await Deno.readFile(`${files}/back`)), there.digest);
+  });
+
+  await t.step("cp: stdin and stdout", async () => {
+    await box.ok(["cp", "-", ":/tmp/piped"], { stdin: "piped\n" });
+    assert.equal((await box.ok(["cp", ":/tmp/piped", "-"])).stdout, "piped\n");
+  });
+
+  await t.step("cp -r: a tree there and back is the same tree", async () => {
+    const count = FULL ? 5000 : 200;
+    for (let n = 0; n < count; n++) {
+      await Deno.mkdir(`${files}/tree/${n % 13}`, { recursive: true });
+      await Deno.writeTextFile(`${files}/tree/${n % 13}/a\nb ${n}`, `${n}`);
+    }
+    const { json } = await box.ok(["cp", "-r", `${files}/tree`, ":/tmp/", "-o", "json"]);
+    assert.equal(json.files, count);
+    await box.ok(["cp", "-r", ":/tmp/tree", `${files}/again`]);
+    assert.equal(await works(box, "diff", ["-r", `${files}/tree`, `${files}/again`]), "");
+  });
+
+  await t.step("cp: a full target in the guest is disk_full and the old file stays", async () => {
+    await box.ok([
+      "exec",
+      "--",
+      "sh",
+      "-c",
+      "mkdir -p /tmp/small && mount -t tmpfs -o size=1m none /tmp/small && echo old > /tmp/small/f",
+    ]);
+    const full = await box.rum(["cp", `${files}/big`, ":/tmp/small/f", "-o", "json"]);
+    assert.equal(full.error.code, "disk_full", full.stderr);
+    assert.equal(
+      (await box.ok(["exec", "cat /tmp/small/f; ls -A /tmp/small | wc -l"])).stdout,
+      "old\n1\n",
+    );
+    await box.ok(["exec", "umount /tmp/small"]);
+  });
+
+  await t.step("cp: kill -9 in the middle leaves the old file", async () => {
+    await box.ok(["exec", "echo old > /tmp/target"]);
+    const child = box.spawn(["cp", "-", ":/tmp/target"], { stdin: "" });
+    const writer = child.stdin.getWriter();
+    await writer.write(new Uint8Array(300_000).fill(1));
+    child.kill("SIGKILL");
+    await child.output();
+    await writer.abort().catch(() => {});
+    assert.equal((await box.ok(["exec", "cat /tmp/target"])).stdout, "old\n");
+  });
+
+  await Deno.remove(files, { recursive: true });
+});
+
+Deno.test("a taken host port stops up before anything is made, and names the holder", async () => {
+  await using box = await sandbox({ prefix: "rum-ports-" });
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  await box.config(await machineToml({ toml: `[[ports]]\nhost = ${port}\nguest = 80\n` }));
+  const up = await box.rum(["up", "-d", "-o", "json"]);
+  assert.equal(up.code, 6, up.stderr);
+  assert.equal(up.error.code, "port_in_use");
+  assert.match(up.error.message, new RegExp(`127.0.0.1:${port}.*held by .*pid ${Deno.pid}`));
+  const { json } = await box.ok(["status", "-o", "json"]);
+  assert.equal(json.phase, "absent");
+});
