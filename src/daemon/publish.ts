@@ -10,6 +10,7 @@
 import { RumError } from "../base/errors.ts";
 import { faultPoint } from "../base/fault.ts";
 import type { MachinePaths } from "../plan/paths.ts";
+import { folderMode } from "../store/machine_folder.ts";
 import { ensureOwnFolder, fileError } from "../store/ownership.ts";
 
 export interface Published {
@@ -104,11 +105,6 @@ async function clearName(path: string): Promise<void> {
     `Cannot use "${path}": another process listens there, and it is not the machine's holder`,
     { hint: `ss -xlp src ${path}` },
   );
-}
-
-/** Root's folders may be entered by the system hypervisor's own user, see SPEC section 4. */
-export function folderMode(): number {
-  return Deno.uid() === 0 ? 0o711 : 0o700;
 }
 
 async function lstat(path: string): Promise<Deno.FileInfo | undefined> {

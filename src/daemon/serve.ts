@@ -32,12 +32,13 @@ import {
   readHolder,
   tryFlock,
 } from "../store/flock.ts";
+import { folderMode } from "../store/machine_folder.ts";
 import { ensureOwnFolder } from "../store/ownership.ts";
 import { buildName } from "./client.ts";
 import { DaemonLog } from "./daemon_log.ts";
 import type { LineHandlers } from "./line_protocol.ts";
 import { notifyReady } from "./notify.ts";
-import { folderMode, type Published, publishSocket } from "./publish.ts";
+import { type Published, publishSocket } from "./publish.ts";
 import { selfCheck } from "./self_check.ts";
 import { DaemonServer } from "./server.ts";
 import { ensureToken, readToken } from "./token.ts";

@@ -28,7 +28,8 @@ export interface PlanOptions {
  *   no hypervisor can
  */
 export function makePlan(config: Config, facts: HostFacts, options: PlanOptions = {}): Plan {
-  const { id, uuid } = identityOf(config.path);
+  // A machine that was adopted keeps who it is, whatever its rum.toml's path says now.
+  const { id, uuid } = options.recorded ?? identityOf(config.path);
   const paths = machinePaths(facts.paths, id);
   const networking = planNetworking(id, config.network, facts, options.recorded?.networks);
   const { advanced } = config;
@@ -121,8 +122,9 @@ function planTransport(
 }
 
 /**
- * Where QEMU runs as us, or we are root beside it, its socket is opened by path. The system daemon's
- * sockets do not open for an ordinary user, and a remote host's are not here.
+ * Where QEMU runs as us its socket is opened by path. The system daemon's QEMU is another user, who
+ * cannot make a socket in the machine's folder (state and keys are in it), and a remote host's is not
+ * here: there libvirt chooses the place and hands the stream over.
  */
 function planChannel(facts: HostFacts): Plan["transport"]["channel"] {
   switch (facts.hypervisor.kind) {
@@ -131,7 +133,6 @@ function planChannel(facts: HostFacts): Plan["transport"]["channel"] {
     case "fake":
       return "socket";
     case "system":
-      return facts.env.uid === 0 ? "socket" : "stream";
     case "remote":
     case "test":
       return "stream";

@@ -11,16 +11,16 @@ import { checkOwnFile, checkOwnFolder, ensureOwnFolder, readOwnFile } from "./ow
 const ID = /^[0-9a-f]{8}$/;
 
 /**
- * Root's machines in /var/lib/rum may be run by a system hypervisor under a user of its own, who has
- * to reach the disks by name but may not list the folder.
+ * 0700; root's folders 0711, because the system hypervisor's own user must pass through them to the
+ * disks. Names cannot be listed, and the files in them are as tight as ever.
  */
-export function folderMode(rum: RumPaths, uid: number): number {
-  return uid === 0 && rum.data === "/var/lib/rum" ? 0o711 : 0o700;
+export function folderMode(uid = Deno.uid() ?? 0): number {
+  return uid === 0 ? 0o711 : 0o700;
 }
 
 /** The folder of all machines and that of the locks. */
 export async function ensureDataFolders(rum: RumPaths): Promise<void> {
-  await ensureOwnFolder(rum.data, { mode: folderMode(rum, Deno.uid() ?? 0) });
+  await ensureOwnFolder(rum.data, { mode: folderMode() });
   await ensureOwnFolder(rum.locks);
 }
 
@@ -28,7 +28,7 @@ export async function ensureDataFolders(rum: RumPaths): Promise<void> {
 export async function ensureMachineFolder(rum: RumPaths, paths: MachinePaths): Promise<void> {
   requireId(paths.id);
   await ensureDataFolders(rum);
-  await ensureOwnFolder(paths.folder, { mode: folderMode(rum, Deno.uid() ?? 0) });
+  await ensureOwnFolder(paths.folder, { mode: folderMode() });
   await ensureOwnFolder(paths.logs);
   await ensureSocketFolder(rum, paths);
   await removeLeftoverTemps(paths.folder);

@@ -68,6 +68,7 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   await Deno.chmod(home, 0o711);
   const project = `${home}/project`;
   await Deno.mkdir(project, { recursive: true });
+  await Deno.mkdir(`${home}/data`, { recursive: true, mode: 0o711 });
   const env: Record<string, string> = {
     PATH: Deno.env.get("PATH") ?? "/usr/sbin:/usr/bin:/sbin:/bin",
     HOME: home,
