@@ -27,16 +27,18 @@ export interface TailOptions {
   /** At most this many from the end; undefined = all. */
   readonly lines?: number;
   readonly since?: Date;
+  /** Bytes of the present file that count; the rest is left to a follower that begins there. */
+  readonly upTo?: number;
 }
 
 const BLOCK = 64 * 1024;
 
 /** The end of a log over all its rotated files, oldest line first. */
 export async function tailLog(path: string, options: TailOptions = {}): Promise<LogLine[]> {
-  const { lines = Infinity, since } = options;
+  const { lines = Infinity, since, upTo = Infinity } = options;
   const found: LogLine[] = [];
   for (const file of (await logFiles(path)).reverse()) {
-    for await (const text of linesBackwards(file)) {
+    for await (const text of linesBackwards(file, file === path ? upTo : Infinity)) {
       if (found.length >= lines) return found.reverse();
       const line = parseLogLine(text);
       if (since !== undefined && line.at !== undefined && new Date(line.at) < since) {
@@ -48,7 +50,7 @@ export async function tailLog(path: string, options: TailOptions = {}): Promise<
   return found.reverse();
 }
 
-async function* linesBackwards(path: string): AsyncGenerator<string> {
+async function* linesBackwards(path: string, upTo: number): AsyncGenerator<string> {
   let file: Deno.FsFile;
   try {
     file = await Deno.open(path, { read: true });
@@ -57,7 +59,7 @@ async function* linesBackwards(path: string): AsyncGenerator<string> {
     throw error;
   }
   try {
-    let end = (await file.stat()).size;
+    let end = Math.min((await file.stat()).size, upTo);
     let rest = new Uint8Array(0);
     const decoder = new TextDecoder();
     while (end > 0) {
@@ -91,17 +93,19 @@ async function* linesBackwards(path: string): AsyncGenerator<string> {
 
 export interface FollowOptions {
   readonly signal: AbortSignal;
+  /** Where in the present file to begin; its end when not given. 0 for one that has just appeared. */
+  readonly from?: number;
   readonly pollMs?: number;
 }
 
 /** Every line that is appended from now on, until the signal; ends quietly. */
 export async function* followLog(
   path: string,
-  { signal, pollMs = 200 }: FollowOptions,
+  { signal, from, pollMs = 200 }: FollowOptions,
 ): AsyncGenerator<LogLine> {
   const decoder = new TextDecoder();
   let inode: number | null | undefined;
-  let offset = (await sizeAndInode(path))?.size ?? 0;
+  let offset = from ?? (await sizeAndInode(path))?.size ?? 0;
   inode = (await sizeAndInode(path))?.ino;
   let rest = "";
   while (!signal.aborted) {

@@ -2,12 +2,13 @@
 import { RumError } from "../../base/errors.ts";
 import { withDeadline } from "../../base/deadline.ts";
 import type { MachineEvent } from "../../protocol/machine_events.ts";
-import { flag, integer, object, optional, text } from "../../protocol/shape.ts";
+import { flag, integer, object, oneOf, optional, text } from "../../protocol/shape.ts";
 import { type CallIo, method, type MethodTable } from "../../wire/rpc_types.ts";
 import { agentOf } from "../agent_access.ts";
 import type { Engine } from "../engine.ts";
 
 const WAIT_POLL_MS = 300;
+const AGENT_LOG_BYTES = 64 * 1024;
 /** How long a machine may be off before a wait for it is refused: its `up` may be on the way. */
 const OFF_MS = 1500;
 
@@ -45,6 +46,16 @@ export function queryMethods(engine: Engine, status: () => unknown): MethodTable
         } finally {
           unfollow();
         }
+      },
+    }),
+
+    /** The guest agent's own; every other log is a file on the host that clients read themselves. */
+    log: method({
+      params: object({ source: oneOf("agent") }),
+      kind: "read",
+      async handle(_context, _params, io) {
+        const agent = await agentOf(engine, io.signal);
+        return { text: await agent.logs(AGENT_LOG_BYTES, { signal: io.signal }) };
       },
     }),
 

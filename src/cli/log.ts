@@ -1,0 +1,177 @@
+/**
+ * `rum log`: what scripts, services, the serial console and the background process wrote, from the
+ * files on the host, so it works whatever the machine does. Only the guest agent's own log has to be
+ * asked for. `-f` goes on, with logs that begin later too, until Ctrl+C (exit 0).
+ */
+import { EXIT, RumError } from "../base/errors.ts";
+import { printableLine } from "../base/printable.ts";
+import { formatSize } from "../base/units.ts";
+import { readEvents } from "../daemon/event_log.ts";
+import type { MachinePaths } from "../plan/paths.ts";
+import { followLog, type LogLine, tailLog } from "../store/log_reader.ts";
+import { hasMachineFolder } from "../store/machine_folder.ts";
+import { untilInterrupted } from "./follow.ts";
+import { chosenSources, type LogSource, logSources } from "./log_sources.ts";
+import { durationOption } from "./parse.ts";
+import { table } from "./table.ts";
+import { type Target, targetOf } from "./target.ts";
+import type { Context, VerbCall } from "./verb.ts";
+
+const DEFAULT_LINES = 100;
+const NEW_LOGS_MS = 1000;
+
+export async function run(context: Context, call: VerbCall): Promise<number> {
+  const { options } = call;
+  const lines = linesOption(options.lines);
+  const since = typeof options.since === "string"
+    ? new Date(Date.now() - durationOption("--since", options.since))
+    : undefined;
+  const target = await targetOf(context);
+  if (options.source === "agent") return await agentLog(context, target);
+  if (!await hasMachineFolder(target.paths)) {
+    throw new RumError("log_not_found", "There are no logs: there is no machine yet", {
+      hint: "rum up -d",
+    });
+  }
+  if (options.list === true) return await listLogs(context, target.paths);
+  const wanted = options.failed === true
+    ? `script:${await failedScript(target.paths)}`
+    : typeof options.source === "string"
+    ? options.source
+    : undefined;
+  const choose = async () => chosenSources(await logSources(target.paths), wanted);
+  const sources = await choose();
+  const starts = new Map<string, number>();
+  for (const { path } of sources) {
+    starts.set(path, await Deno.stat(path).then((s) => s.size, () => 0));
+  }
+  const past = await Promise.all(sources.map(async (source) => {
+    const upTo = starts.get(source.path);
+    return (await tailLog(source.path, { lines, since, upTo })).map((line) => ({ source, line }));
+  }));
+  for (const { source, line } of merged(past.flat(), lines)) sayLine(context, source, line);
+  if (options.follow !== true) return EXIT.ok;
+  return await follow(context, choose, starts);
+}
+
+interface SourcedLine {
+  readonly source: LogSource;
+  readonly line: LogLine;
+}
+
+/** By time; lines without one (foreign text in a log) stay behind the line before them. */
+export function merged(all: readonly SourcedLine[], lines: number): readonly SourcedLine[] {
+  let last = "";
+  const timed = all.map((each) => ({ each, at: last = each.line.at ?? last }));
+  timed.sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
+  const sorted = timed.map(({ each }) => each);
+  return lines === Infinity ? sorted : sorted.slice(-lines);
+}
+
+async function follow(
+  context: Context,
+  choose: () => Promise<readonly LogSource[]>,
+  starts: ReadonlyMap<string, number>,
+): Promise<number> {
+  using end = untilInterrupted(context);
+  const followed = new Map<string, Promise<void>>();
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {});
+  const begin = (source: LogSource, from: number) => {
+    followed.set(
+      source.path,
+      (async () => {
+        for await (const line of followLog(source.path, { signal: end.signal, from })) {
+          sayLine(context, source, line);
+        }
+      })().catch(failure.reject),
+    );
+  };
+  const over = new Promise<void>((resolve) => {
+    if (end.signal.aborted) return resolve();
+    end.signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const look = async () => {
+    for (const source of await choose()) {
+      if (!followed.has(source.path)) begin(source, starts.get(source.path) ?? 0);
+    }
+  };
+  await look();
+  const timer = setInterval(() => void look().catch(() => {}), NEW_LOGS_MS);
+  try {
+    await Promise.race([over, failure.promise]);
+  } finally {
+    clearInterval(timer);
+  }
+  await Promise.all(followed.values());
+  return end.exit();
+}
+
+function sayLine(context: Context, source: LogSource, line: LogLine): void {
+  const { name, index } = source;
+  const body = {
+    source: name,
+    ...(index === undefined ? {} : { index }),
+    ...(line.at === undefined ? {} : { at: line.at }),
+    stream: line.stream,
+    text: line.text,
+  };
+  context.out.record("log", body, () => logText(source, line));
+}
+
+/** `10:01:16 system | text`, in the reader's own time; `!` marks stderr, as in the file. */
+export function logText({ name, index }: LogSource, line: LogLine): string {
+  const time = line.at === undefined ? "        " : new Date(line.at).toTimeString().slice(0, 8);
+  const from = index === undefined || index === 0 ? name : `${name}/${index}`;
+  return `${time} ${from} ${line.stream === "err" ? "!" : "|"} ${printableLine(line.text, 65536)}`;
+}
+
+async function listLogs(context: Context, paths: MachinePaths): Promise<number> {
+  const logs = await Promise.all((await logSources(paths)).map(async (source) => {
+    const { size, mtime } = await Deno.stat(source.path);
+    return { ...source, bytes: size, changed_at: mtime?.toISOString() };
+  }));
+  context.out.document(
+    "logs",
+    { logs },
+    () =>
+      table(
+        ["SOURCE", "SIZE", "CHANGED", "FILE"],
+        logs.map((log) => [
+          log.index === undefined ? log.name : `${log.name}/${log.index}`,
+          formatSize(log.bytes),
+          log.changed_at ?? "-",
+          log.path,
+        ]),
+      ),
+  );
+  return EXIT.ok;
+}
+
+async function failedScript(paths: MachinePaths): Promise<string> {
+  const failed = (await readEvents(paths.events)).findLast((event) =>
+    event.kind === "script" && event.state === "failed"
+  );
+  if (failed?.kind === "script") return failed.script;
+  throw new RumError("log_not_found", "No script of this machine has failed", {
+    hint: "rum log --list",
+  });
+}
+
+async function agentLog(context: Context, target: Target): Promise<number> {
+  const { daemonClient } = await import("./daemon_client.ts");
+  await using client = await daemonClient(context, target);
+  const { text } = await client.request("log", { source: "agent", follow: false });
+  for (const line of String(text).split("\n")) {
+    if (line === "") continue;
+    context.out.record("log", { source: "agent", stream: "out", text: line }, () => line);
+  }
+  return EXIT.ok;
+}
+
+/** @throws {RumError} `usage` */
+export function linesOption(text: unknown): number {
+  if (text === undefined) return DEFAULT_LINES;
+  if (typeof text === "string" && /^\d{1,9}$/.test(text)) return Number(text) || Infinity;
+  throw new RumError("usage", `Cannot read -n "${text}": wanted a number of lines, 0 for all`);
+}
