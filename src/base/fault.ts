@@ -4,11 +4,11 @@
  * are compiled into every build, so that the binary that is shipped is the one that was tried, and do
  * nothing without the variable: one look at the environment, at the first point passed.
  *
- *   RUM_TEST_FAULT=NAME[@N]:kill|eio|enospc|delay[:MS][,…]
+ *   RUM_TEST_FAULT=NAME[@N[+]]:kill|eio|enospc|delay[:MS][,…]
  *   RUM_TEST_FAULT=trace:FILE        appends each point's name to FILE as it is passed
  *
- * `@N`: the Nth time that this process passes the point, 1 when not said. `eio` happens that once; a
- * disk that is full stays full, so `enospc` holds from then on. Daemons inherit the variable.
+ * `@N`: the Nth time that this process passes the point, 1 when not said; `@N+`: from then on, as a
+ * disk stays full. Daemons inherit the variable.
  */
 import { RumError } from "./errors.ts";
 
@@ -56,9 +56,13 @@ export type FaultPoint =
   | keyof typeof FAULT_POINTS
   | `write.${string}.${"begun" | "synced" | "renamed"}`;
 
-type Fault =
-  | { readonly name: string; readonly nth: number; readonly act: "kill" | "eio" | "enospc" }
-  | { readonly name: string; readonly nth: number; readonly act: "delay"; readonly ms: number };
+interface Fault {
+  readonly name: string;
+  readonly nth: number;
+  readonly stays: boolean;
+  readonly act: "kill" | "eio" | "enospc" | "delay";
+  readonly ms: number;
+}
 
 interface Script {
   readonly faults: readonly Fault[];
@@ -80,8 +84,7 @@ export async function faultPoint(name: FaultPoint): Promise<void> {
   passed.set(name, count);
   for (const fault of script.faults) {
     if (fault.name !== name || count < fault.nth) continue;
-    if (count > fault.nth && fault.act !== "enospc") continue;
-    await happen(fault);
+    if (count === fault.nth || fault.stays) await happen(fault);
   }
 }
 
@@ -105,15 +108,20 @@ export function parseFaults(text: string | undefined): Script {
   if (text.startsWith("trace:")) return { faults: [], trace: text.slice("trace:".length) };
   return {
     faults: text.split(",").map((each): Fault => {
-      const match = /^([^@:,]+)(?:@([1-9]\d*))?:(kill|eio|enospc|delay)(?::(\d+))?$/.exec(each);
+      const match = /^([^@:,]+)(?:@([1-9]\d*)(\+?))?:(kill|eio|enospc|delay)(?::(\d+))?$/.exec(
+        each,
+      );
       if (match === null || !isPoint(match[1])) {
         throw new RumError("usage", `Cannot use RUM_TEST_FAULT="${each}": no such fault or point`);
       }
-      const [, name, nth, act, ms] = match;
-      const at = { name, nth: Number(nth ?? 1) };
-      return act === "delay"
-        ? { ...at, act, ms: Number(ms ?? DELAY_MS) }
-        : { ...at, act: act as "kill" | "eio" | "enospc" };
+      const [, name, nth, stays, act, ms] = match;
+      return {
+        name,
+        nth: Number(nth ?? 1),
+        stays: stays === "+",
+        act: act as Fault["act"],
+        ms: Number(ms ?? DELAY_MS),
+      };
     }),
   };
 }

@@ -241,7 +241,8 @@ function assemble(parts: Parts): { engine: Engine } {
               machineKey: await machineKey(),
               token,
             });
-            await writeSeedFile(paths, seed, { signal: options.signal });
+            const { newDisk: replace, signal } = options;
+            await writeSeedFile(paths, seed, { replace, signal });
             return seed.hash;
           },
           removeSeedsBut: (hash) => removeSeedsBut(paths, hash),

@@ -26,13 +26,17 @@ export function agentTokens(path: string): AgentTokens {
   };
 }
 
-/** The token for a new disk's seed: a new disk knows none of the old ones. */
+/**
+ * The token for the seed: for a new disk a new one, because it knows none of the old ones. Those of
+ * the disk in place are kept beside it: a reset that is called off goes back to that disk.
+ */
 export async function firstToken(path: string, options: { fresh: boolean }): Promise<string> {
-  const known = options.fresh ? [] : await agentTokens(path).candidates();
+  const known = await agentTokens(path).candidates();
   // The oldest candidate is the one the seed was written with.
   const last = known.at(-1);
-  if (last !== undefined) return last;
+  if (last !== undefined && !options.fresh) return last;
   const token = newToken();
-  await writeFileAtomic(path, `${token}\n`);
+  // At most two belong to a disk (a rotation under way); what follows, to resets that came to nothing.
+  await writeFileAtomic(path, [...known.slice(0, 2), token].join("\n") + "\n");
   return token;
 }

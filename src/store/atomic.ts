@@ -38,7 +38,7 @@ export async function writeFileAtomic(
   const temp = `${folder}/.${path.slice(cut + 1)}.${Deno.pid}-${random}.tmp`;
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   const action = `Cannot write "${path}"`;
-  const point = `write.${path.slice(cut + 1)}` as const;
+  const point = `write.${path.slice(cut + 1).replace(/[0-9a-f]{16,}/, "HASH")}` as const;
   let renamed = false;
   try {
     await faultPoint(`${point}.begun`);

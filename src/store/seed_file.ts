@@ -1,7 +1,8 @@
 /**
  * The seed on disk: `seed-<hash>.iso`, streamed (it carries the agent, a hundred megabytes), made
  * beside its place and renamed. A seed of the same hash is left alone: the hash covers everything in
- * it but the token, and the token that matters is rotated at the first hello anyway.
+ * it but the token, and the token that matters is rotated at the first hello anyway. Only a new disk
+ * asks for a seed of the same hash anew: it knows nothing but the token that it finds there.
  */
 import { faultPoint } from "../base/fault.ts";
 import { SEED_LABEL } from "../cloudinit/boot_script.ts";
@@ -17,10 +18,10 @@ const NAME = /^seed-[0-9a-f]{16}\.iso$/;
 export async function writeSeedFile(
   paths: MachinePaths,
   seed: Seed,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<boolean> {
   const path = paths.seed(seed.hash);
-  if (await checkOwnFile(path)) return false;
+  if (await checkOwnFile(path) && options.replace !== true) return false;
   const temporary = `${path}.pending`;
   const action = `Cannot write the seed "${path}"`;
   try {
