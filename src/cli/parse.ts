@@ -95,12 +95,13 @@ export function parseCommandLine(argv: readonly string[], env: Env, columns = 10
     if (spec.operands !== undefined) command.arguments(spec.operands);
     const own = spec.options ?? [];
     for (const option of own) command.addOption(optionOf(option));
-    for (const option of GLOBAL_OPTIONS) {
+    for (const option of spec.foreignOptions ? [] : GLOBAL_OPTIONS) {
       const free = withoutClash(option, own);
       if (free !== undefined) command.addOption(optionOf(free).hideHelp());
     }
     command.addHelpText("after", "\nGlobal options: rum --help");
     if (spec.passThrough) command.passThroughOptions();
+    if (spec.foreignOptions) command.allowUnknownOption().helpOption("--help");
     command.action(() => {
       const operands = command.args;
       const ownNames = new Set(own.map((o) => optionOf(o).attributeName()));

@@ -87,6 +87,7 @@ Several words are run as they are; a single word with a space or shell character
     summary: "OpenSSH into the machine",
     operands: "[args...]",
     passThrough: true,
+    foreignOptions: true,
     details: `The arguments are ssh's own, without the host: options, then a command.
   rum ssh
   rum ssh -L 8080:localhost:80 -N

@@ -31,6 +31,8 @@ export interface VerbSpec {
   readonly hidden?: boolean;
   /** Options end at the first operand: the rest belongs to the guest's command. */
   readonly passThrough?: boolean;
+  /** All options after the verb are the program's, none is rum's: they are operands. */
+  readonly foreignOptions?: boolean;
   readonly verbs?: readonly VerbSpec[];
   readonly load?: () => Promise<VerbModule>;
 }

@@ -153,7 +153,7 @@ Deno.test("ways in and out of a real guest", async (t) => {
     const once = await Deno.readTextFile(config);
     await box.ok(["ssh-config", "--install"]);
     assert.equal(await Deno.readTextFile(config), once);
-    assert.match(once, /Host other\n  User me\n$/);
+    assert.match(once, /Host other\n {2}User me\n$/);
     assert.equal(await works(box, "ssh", [...F, host, "echo", "in"]), "in\n");
   });
 
@@ -255,5 +255,7 @@ Deno.test("a taken host port stops up before anything is made, and names the hol
   assert.equal(up.error.code, "port_in_use");
   assert.match(up.error.message, new RegExp(`127.0.0.1:${port}.*held by .*pid ${Deno.pid}`));
   const { json } = await box.ok(["status", "-o", "json"]);
-  assert.equal(json.phase, "absent");
+  assert.notEqual(json.phase, "running");
+  const disk = `${box.dataFolder}/${json.id}/overlay.qcow2`;
+  await assert.rejects(Deno.stat(disk), Deno.errors.NotFound);
 });

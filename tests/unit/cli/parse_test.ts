@@ -93,3 +93,18 @@ Deno.test("parse: every verb has help, a summary without a full stop, and no cla
     assert.equal(new Set(names).size, names.length, `${path.join(" ")}: ${names}`);
   }
 });
+
+Deno.test("parse: everything after ssh is ssh's own, options that rum has too included", () => {
+  const rows: [string, string[]][] = [
+    ["ssh", []],
+    ["ssh -T -o LogLevel=ERROR sudo id -u", ["-T", "-o", "LogLevel=ERROR", "sudo", "id", "-u"]],
+    ["-m web ssh -v -L 1:2:3", ["-v", "-L", "1:2:3"]],
+    ["ssh -q -c aes -m hmac ls -h", ["-q", "-c", "aes", "-m", "hmac", "ls", "-h"]],
+    ["ssh ls -la", ["ls", "-la"]],
+  ];
+  for (const [line, operands] of rows) {
+    const { call, globals, output } = parse(line);
+    assert.deepEqual(call.operands, operands, line);
+    assert.deepEqual([globals.verbose, globals.config, output], [false, undefined, "auto"], line);
+  }
+});
