@@ -5,8 +5,8 @@
  */
 import { RumError } from "../base/errors.ts";
 import { nearest } from "../base/typo.ts";
-import { machineId } from "../plan/identity.ts";
 import { type MachinePaths, machinePaths } from "../plan/paths.ts";
+import { machineIdOf } from "../store/find_adopted.ts";
 import { nearestConfigPath } from "./config_path.ts";
 import type { Context } from "./verb.ts";
 
@@ -23,7 +23,7 @@ export async function targetOf(context: Context): Promise<Target> {
   if (machine === undefined) {
     // The id is made from the canonical path: a link to a project is the same project.
     const configPath = await Deno.realPath(await nearestConfigPath(context));
-    const id = machineId(configPath);
+    const id = await machineIdOf(context.paths, configPath);
     return { id, configPath, paths: machinePaths(context.paths, id) };
   }
   const { listMachines } = await import("../store/list_machines.ts");
