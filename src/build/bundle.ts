@@ -40,6 +40,8 @@ export async function bundleRum(folder: string, build: Build): Promise<void> {
   await Deno.rename(`${folder}/main.js`, `${folder}/rum.js`);
   await moveWorker(`${folder}/src/libvirt/worker.js`, `${folder}/libvirt_worker.js`);
   await Deno.remove(`${folder}/src`, { recursive: true });
+  await giveRequire(folder);
+  await nameCommonJsExports(folder);
   await stamp(folder, build);
 }
 
@@ -67,6 +69,50 @@ async function bundle(
 async function moveWorker(from: string, to: string): Promise<void> {
   const text = await Deno.readTextFile(from);
   await Deno.writeTextFile(to, text.replaceAll('"../../', '"./'));
+}
+
+/**
+ * CommonJS packages call `require` for what is built in and read `__dirname`, and an ES module has
+ * neither. What is not built in is not there (OPTIONAL_NATIVE), and those who ask for it catch that.
+ */
+async function giveRequire(folder: string): Promise<void> {
+  for await (const entry of Deno.readDir(folder)) {
+    const path = `${folder}/${entry.name}`;
+    const text = await Deno.readTextFile(path);
+    const given = (text.includes("Dynamic require of") ? REQUIRE : "") +
+      (/\b__dirname\b/.test(text) ? DIRNAME : "");
+    if (given !== "") await Deno.writeTextFile(path, given + text);
+  }
+}
+
+const DIRNAME = "var __dirname=import.meta.dirname,__filename=import.meta.filename;\n";
+const REQUIRE = `var require=name=>{const found=process.getBuiltinModule(name);` +
+  `if(found===undefined)throw new Error("Cannot find module "+name);return found};\n`;
+
+/**
+ * A CommonJS package that is imported lazily becomes a chunk with nothing but a default export, while
+ * Deno itself gives it its names as well. So each such chunk is loaded once, here, and told its names.
+ */
+async function nameCommonJsExports(folder: string): Promise<void> {
+  for await (const entry of Deno.readDir(folder)) {
+    const path = `${folder}/${entry.name}`;
+    const text = await Deno.readTextFile(path);
+    const wrapped = /\bexport default ([\w$]+\(\));$/m.exec(text);
+    if (wrapped === null) continue;
+    const module = await import(`file://${path}`);
+    const names = Object.keys(module.default).filter((name) =>
+      name !== "default" && /^[A-Za-z_$][\w$]*$/.test(name)
+    );
+    const values = names.map((name, i) => `,rum$${i}=rum$all.${name}`).join("");
+    const exported = names.map((name, i) => `,rum$${i} as ${name}`).join("");
+    await Deno.writeTextFile(
+      path,
+      `${text.slice(0, wrapped.index)}var rum$all=${wrapped[1]}${values};` +
+        `export{rum$all as default${exported}};` +
+        // Licences follow.
+        text.slice(wrapped.index + wrapped[0].length),
+    );
+  }
 }
 
 /** Says what the build is at the top of the one file that asks. */
