@@ -7,6 +7,7 @@ import { applyAtBoot } from "./apply/apply.ts";
 import type { AgentContext } from "./context.ts";
 import { ExecRegistry } from "./exec/registry.ts";
 import { readFacts } from "./facts.ts";
+import { Folders } from "./folders.ts";
 import { AgentLog } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
 import { OneAtATime } from "./one_at_a_time.ts";
@@ -46,6 +47,7 @@ export async function createAgent(
       log: (line) => log.write(line),
     }),
     applying: new OneAtATime(),
+    folders: new Folders(options.state),
     hostSeen: Promise.withResolvers<void>(),
     restart: hooks.restart,
   };

@@ -1,6 +1,7 @@
 /** What every handler shares: made once in `main.ts`, closed with the process. */
 import type { ExecRegistry } from "./exec/registry.ts";
 import type { Facts } from "./facts.ts";
+import type { Folders } from "./folders.ts";
 import type { AgentLog } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
 import type { OneAtATime } from "./one_at_a_time.ts";
@@ -17,6 +18,7 @@ export interface AgentContext {
   readonly provisioner: Provisioner;
   readonly services: Supervision;
   readonly applying: OneAtATime;
+  readonly folders: Folders;
   /** Resolves at the first authenticated hello of this process. */
   readonly hostSeen: PromiseWithResolvers<void>;
   /** Replaces this process by the installed agent, or ends it for its unit to restart. */

@@ -4,6 +4,7 @@ import { dial } from "./methods/dial.ts";
 import { dialUdp } from "./methods/dial_udp.ts";
 import { exec } from "./methods/exec.ts";
 import { fileRead, fileStat, fileWrite } from "./methods/files.ts";
+import { folderApply, folderOpen, folderTouch } from "./methods/folder.ts";
 import { hello } from "./methods/hello.ts";
 import { listeners } from "./methods/listeners.ts";
 import { logs } from "./methods/logs.ts";
@@ -44,6 +45,9 @@ export const METHODS: MethodTable = {
   "file.write": fileWrite,
   "tree.read": treeRead,
   "tree.write": treeWrite,
+  "folder.open": folderOpen,
+  "folder.apply": folderApply,
+  "folder.touch": folderTouch,
   "service.apply": serviceApply,
   "service.request": serviceRequest,
   "service.list": serviceList,

@@ -185,6 +185,31 @@ export const LIBC = {
     parameters: ["i64", /* long number */ "i64", /* arg 1 */ "i64" /* arg 2 */],
     result: "i64",
   },
+  inotify_init1: { parameters: ["i32" /* int flags */], result: "i32" },
+  inotify_add_watch: {
+    parameters: ["i32", /* int fd */ "buffer", /* const char *path */ "u32" /* uint32_t mask */],
+    result: "i32",
+  },
+  inotify_rm_watch: { parameters: ["i32", /* int fd */ "i32" /* int wd */], result: "i32" },
+  statx: {
+    parameters: [
+      "i32", // int dirfd
+      "buffer", // const char *path
+      "i32", // int flags
+      "u32", // unsigned mask
+      "buffer", // struct statx *into
+    ],
+    result: "i32",
+  },
+  utimensat: {
+    parameters: [
+      "i32", // int dirfd
+      "buffer", // const char *path
+      "buffer", // const struct timespec times[2]
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

@@ -6,7 +6,15 @@ import assert from "node:assert/strict";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
-const PURE = ["src/config", "src/plan", "src/xml", "src/cloudinit", "src/image", "src/services"];
+const PURE = [
+  "src/config",
+  "src/plan",
+  "src/xml",
+  "src/cloudinit",
+  "src/image",
+  "src/services",
+  "src/sync",
+];
 const ADAPTERS = ["src/libvirt", "src/store", "src/guest"];
 
 /** Room → rooms it may import, besides itself. */

@@ -106,8 +106,7 @@ export const ERRORS = {
   },
   machine_exists: {
     exit: "busy",
-    means:
-      "Something of that name exists which this rum.toml did not make; it is not touched.",
+    means: "Something of that name exists which this rum.toml did not make; it is not touched.",
   },
 
   daemon_failed: {
@@ -157,7 +156,8 @@ export const ERRORS = {
   },
   foreign_machine: {
     exit: "hypervisor",
-    means: "libvirt has something of that name or UUID that rum did not create; it is never touched.",
+    means:
+      "libvirt has something of that name or UUID that rum did not create; it is never touched.",
   },
   monitor_error: {
     exit: "hypervisor",
@@ -194,6 +194,10 @@ export const ERRORS = {
   host_prerequisite: {
     exit: "host_prerequisite",
     means: "The host lacks something; rum doctor lists it.",
+  },
+  host_limit: {
+    exit: "host_prerequisite",
+    means: "A limit of the host stands in the way; the message names it, the hint raises it.",
   },
   library_missing: { exit: "host_prerequisite", means: "libvirt's library is not installed." },
   symbol_missing: { exit: "host_prerequisite", means: "libvirt's library is too old for a call." },

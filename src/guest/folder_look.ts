@@ -1,0 +1,229 @@
+/**
+ * A host folder under observation: the tree as somebody knows it (`known`), the watch, the ignore
+ * rules, and what is dirty. `next` waits for changes, collects them for a few milliseconds, looks at
+ * exactly those paths and answers with the part of both trees that is in question.
+ *
+ * Lost events, a changed ignore file and a watch that the host refused all end in the same place: a
+ * look at everything. Without watches that happens twice a minute.
+ */
+import { RumError } from "../base/errors.ts";
+import { DirtySet } from "../sync/dirty.ts";
+import { IgnoreRules, isIgnoreFile } from "../sync/ignore.ts";
+import { below, type Entry, parents, type Tree } from "../sync/tree.ts";
+import { lookAt, scanTree } from "./folder_scan.ts";
+import { FolderWatch } from "./folder_watch.ts";
+
+/** From the first event: what belongs together arrives together, and nobody waits for long. */
+const BATCH_MS = 8;
+const UNWATCHED_RESCAN_MS = 30_000;
+const MAX_SKIPPED = 100;
+
+export interface Question {
+  /** The known entries that are in question, and what is there instead. */
+  readonly base: Tree;
+  readonly now: Tree;
+  /** The paths that were asked about; undefined = all there are. */
+  readonly asked?: ReadonlySet<string>;
+}
+
+export interface FolderLookOptions {
+  readonly source: string;
+  /** What the other side has, as far as we know; kept up to date by whoever carries changes out. */
+  readonly known: Map<string, Entry>;
+  readonly onOverflow: () => void;
+}
+
+export class FolderLook implements AsyncDisposable {
+  readonly #options: FolderLookOptions;
+  readonly #watch: FolderWatch;
+  readonly #dirty = new DirtySet();
+  readonly #skipped = new Map<string, string>();
+  #rules = new IgnoreRules();
+  #wake = Promise.withResolvers<void>();
+  #unwatched: RumError | undefined;
+  #lost = false;
+
+  /** Everything is in question at first. @throws {RumError} `host_limit` */
+  constructor(options: FolderLookOptions) {
+    this.#options = options;
+    this.#watch = new FolderWatch(options.source, {
+      changed: (path, { tree }) => {
+        if (isIgnoreFile(path)) this.#dirty.addAll();
+        else if (tree) this.#dirty.addTree(path);
+        else this.#dirty.add(path);
+        this.#wake.resolve();
+      },
+      overflow: () => {
+        options.onOverflow();
+        this.again();
+      },
+      lost: () => {
+        this.#lost = true;
+        this.again();
+      },
+    });
+    this.#dirty.addAll();
+    this.#wake.resolve();
+  }
+
+  /** What cannot be watched or read, as sentences. */
+  get troubles(): string[] {
+    const found = [...this.#skipped].map(([path, why]) => `${path || "."}: ${why}`);
+    return this.#unwatched === undefined
+      ? found
+      : [`${this.#unwatched.message}; looking every 30 s instead`, ...found];
+  }
+
+  /** Looks at everything once more. */
+  again(): void {
+    this.#dirty.addAll();
+    this.#wake.resolve();
+  }
+
+  /** Looks at these once more. */
+  add(paths: Iterable<string>): void {
+    for (const path of paths) this.#dirty.add(path);
+    if (!this.#dirty.empty) this.#wake.resolve();
+  }
+
+  get waiting(): boolean {
+    return this.#dirty.empty;
+  }
+
+  /** Waits for something to change. @throws the signal's reason; `no_such_file` without a folder */
+  async next(signal: AbortSignal): Promise<Question> {
+    await this.#changed(signal);
+    if (!this.#dirty.all) await pause(BATCH_MS, signal);
+    this.#wake = Promise.withResolvers();
+    const { all, paths, trees } = this.#dirty.take();
+    return all ? await this.#everything(signal) : await this.#some(paths, trees, signal);
+  }
+
+  /** Left out by the rules, itself or through a folder above it. */
+  ignored(path: string): boolean {
+    return parents(path).some((folder) => this.#rules.ignores(folder, true)) ||
+      this.#rules.ignores(path, this.#options.known.get(path)?.type === "folder");
+  }
+
+  /** The folder is gone: nothing will come from below it. */
+  dropped(path: string): void {
+    this.#watch.drop(path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch[Symbol.asyncDispose]();
+  }
+
+  async #changed(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#dirty.empty) return;
+    const { promise, reject } = Promise.withResolvers<never>();
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const timer = this.#unwatched === undefined
+      ? undefined
+      : setTimeout(() => this.again(), UNWATCHED_RESCAN_MS);
+    try {
+      await Promise.race([this.#wake.promise, promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(timer);
+    }
+  }
+
+  async #everything(signal: AbortSignal): Promise<Question> {
+    this.#rules = new IgnoreRules();
+    this.#skipped.clear();
+    this.#unwatched = undefined;
+    if (this.#lost) {
+      // Moved away or deleted; what stands at the path now, if anything, is another folder.
+      this.#lost = false;
+      this.#watch.drop("");
+    }
+    const now = new Map<string, Entry>();
+    await this.#scan("", now, signal);
+    return { base: this.#options.known, now };
+  }
+
+  async #some(
+    paths: ReadonlySet<string>,
+    trees: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<Question> {
+    const { known, source } = this.#options;
+    const base = new Map<string, Entry>();
+    const now = new Map<string, Entry>();
+    const options = { rules: this.#rules, onSkipped: this.#skip };
+    const real = new Map<string, boolean>();
+    for (const path of [...trees, ...paths]) {
+      if (parents(path).some((folder) => this.#rules.ignores(folder, true))) continue;
+      // A folder above it may have become a link meanwhile; then there is nothing here to look at.
+      if (!parents(path).every((folder) => isRealFolder(`${source}/${folder}`, real))) {
+        for (const each of below(known, path)) base.set(each, known.get(each)!);
+        continue;
+      }
+      const before = known.get(path);
+      const entry = lookAt(source, path, options);
+      const whole = trees.has(path) ||
+        (before?.type === "folder") !== (entry?.type === "folder");
+      for (const each of whole ? below(known, path) : before === undefined ? [] : [path]) {
+        base.set(each, known.get(each)!);
+      }
+      if (entry === undefined) continue;
+      now.set(path, entry);
+      this.#skipped.delete(path);
+      if (entry.type === "folder" && whole) await this.#scan(path, now, signal);
+    }
+    return { base, now, asked: paths };
+  }
+
+  async #scan(top: string, into: Map<string, Entry>, signal: AbortSignal): Promise<void> {
+    await scanTree(this.#options.source, top, into, {
+      rules: this.#rules,
+      onSkipped: this.#skip,
+      onFolder: (folder) => this.#watched(folder),
+      signal,
+    });
+  }
+
+  #watched(folder: string): void {
+    if (this.#unwatched !== undefined) return;
+    try {
+      this.#watch.add(folder);
+    } catch (error) {
+      if (!(error instanceof RumError)) throw error;
+      this.#unwatched = error;
+    }
+  }
+
+  readonly #skip = (path: string, why: string): void => {
+    if (this.#skipped.size < MAX_SKIPPED) this.#skipped.set(path, why);
+  };
+}
+
+function isRealFolder(path: string, seen: Map<string, boolean>): boolean {
+  const known = seen.get(path);
+  if (known !== undefined) return known;
+  let found = false;
+  try {
+    found = Deno.lstatSync(path).isDirectory;
+  } catch {
+    // Gone is as good as no folder.
+  }
+  seen.set(path, found);
+  return found;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
