@@ -8,6 +8,7 @@
 import type { OptionSpec, VerbSpec } from "./verb.ts";
 import { GUEST_VERBS } from "./tree_guest.ts";
 import { HOST_VERBS } from "./tree_host.ts";
+import { MACHINE_VERBS } from "./tree_machine.ts";
 
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   {
@@ -94,6 +95,7 @@ stdin, it returns once the machine is ready and the machine stays up.`,
     load: () => import("./list.ts"),
   },
   ...GUEST_VERBS,
+  ...MACHINE_VERBS,
   ...HOST_VERBS,
 ];
 

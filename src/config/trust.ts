@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { isLoopback } from "./addresses.ts";
 import { isInside } from "./host_files.ts";
-import type { Config, FileDigest } from "./types.ts";
+import type { Config, FileDigest, HookConfig } from "./types.ts";
 
 export interface HostKey {
   /** The key as rum.toml spells it: `on.ready.exec`, `mounts[0].source`. */
@@ -69,13 +69,7 @@ export function hostKeysOf(config: Config): HostKey[] {
       "sends a file from outside the project to the guest",
     );
   }
-  for (const hook of config.hooks) {
-    keys.push({
-      key: `on.${hook.event}.exec`,
-      value: commandText(hook.exec, ...hook.files),
-      why: "runs a command on this host",
-    });
-  }
+  keys.push(...config.hooks.map(hookKeyOf));
   outside(
     "tasks.screenshot.folder",
     config.screenshotTask?.folder,
@@ -89,6 +83,15 @@ export function hostKeysOf(config: Config): HostKey[] {
     });
   }
   return keys;
+}
+
+/** A hook's own key, to be looked up among the approved ones right before it runs. */
+export function hookKeyOf(hook: HookConfig): HostKey {
+  return {
+    key: `on.${hook.event}.exec`,
+    value: commandText(hook.exec, ...hook.files),
+    why: "runs a command on this host",
+  };
 }
 
 /** One hash over what is approved; undefined when there is nothing to approve. */

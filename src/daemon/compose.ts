@@ -2,17 +2,20 @@
  * The daemon's composition: one engine, its methods, its line protocol. The only place where the
  * machine's parts and the process around them meet.
  */
+import { systemClock } from "../base/clock.ts";
 import { toRumError } from "../base/errors.ts";
 import type { HostEnv, RumPaths } from "../plan/paths.ts";
 import { agentOf } from "./agent_access.ts";
 import { openEngine } from "./engine.ts";
 import { cpMethods } from "./methods/cp.ts";
 import { execMethods } from "./methods/exec.ts";
+import { hypervisorMethods } from "./methods/hypervisor.ts";
 import { lifecycleMethods } from "./methods/lifecycle.ts";
 import { portMethods } from "./methods/ports.ts";
 import { proxyMethods } from "./methods/proxy.ts";
 import { queryMethods } from "./methods/query.ts";
 import { serviceMethods } from "./methods/service.ts";
+import { actOfOwnAccord } from "./own_accord.ts";
 import { isOff } from "./power.ts";
 import type { Composition, DaemonHost } from "./serve.ts";
 import { statusOf } from "./status.ts";
@@ -49,6 +52,7 @@ export function composer(
     const driftTimer = setInterval(lookForDrift, DRIFT_EVERY_MS);
     const status = () => statusOf(engine, host, drift);
     const over = endOfWork(engine.controller);
+    const own = actOfOwnAccord(engine, { log: host.log });
 
     return {
       methods: {
@@ -58,6 +62,12 @@ export function composer(
         ...portMethods({ forwards, powered }),
         ...proxyMethods({ paths: engine.paths, agent }),
         ...cpMethods({ agent }),
+        ...hypervisorMethods({
+          machine: () => engine.machine(),
+          powered,
+          stats: own.stats,
+          clock: systemClock,
+        }),
         ...serviceMethods({
           services: engine.services,
           defined: () => engine.plan?.services ?? [],
@@ -80,6 +90,7 @@ export function composer(
       ended: over.ended,
       async release() {
         clearInterval(driftTimer);
+        own[Symbol.dispose]();
         over.stop();
         try {
           await controller.request({ kind: "release" });

@@ -7,7 +7,7 @@
  * nothing. `close` lets everything go and leaves the machine as it is.
  */
 import { type Clock, systemClock } from "../base/clock.ts";
-import { RumError, toRumError } from "../base/errors.ts";
+import { RumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import { faultPoint } from "../base/fault.ts";
 import { loadConfig } from "../config/load.ts";
@@ -20,8 +20,7 @@ import type { PlanChanges } from "../machine/events.ts";
 import { type MachineRecord, newRecord } from "../machine/record.ts";
 import { recoverState } from "../machine/recover.ts";
 import { createMachineController, type MachineController } from "../machine/run.ts";
-import { adoptLive, adoptScripts } from "../plan/adopt.ts";
-import { diffPlans, renderChanges } from "../plan/diff.ts";
+import { adoptScripts } from "../plan/adopt.ts";
 import { hypervisorName, identityOf } from "../plan/identity.ts";
 import type { HostEnv, MachinePaths, RumPaths } from "../plan/paths.ts";
 import type { Plan, RecordedPlan } from "../plan/types.ts";
@@ -36,13 +35,17 @@ import {
 } from "../store/machine_folder.ts";
 import { removeSeedsBut, writeSeedFile } from "../store/seed_file.ts";
 import { ensureSshKey } from "../store/ssh_key.ts";
+import { bootId } from "../store/flock.ts";
 import { createRecordKeeper, loadState, type RecordKeeper } from "../store/state_file.ts";
 import { domainXml } from "../xml/domain.ts";
 import { domainSpecOf } from "../xml/from_plan.ts";
+import { approvedUri, createDriftLook, requireApprovedHook } from "./approval.ts";
 import { type ConsoleLog, createConsoleLog } from "./console_log.ts";
 import { type EventLog, openEventLog } from "./event_log.ts";
 import { createPoweredLink, type PoweredLink } from "./guest_link.ts";
-import { applyPlan, createGuestPort } from "./guest_port.ts";
+import { createGuestPort } from "./guest_port.ts";
+import { createHooks } from "./hooks.ts";
+import { applyLiveChanges } from "./live_changes.ts";
 import { createMachineForwards, type MachineForwards, reservingPorts } from "./machine_forwards.ts";
 import { networksDown, networksUp } from "./networks.ts";
 import { planFor, type WantedPlan } from "./plan_source.ts";
@@ -85,6 +88,8 @@ export interface Engine {
   want(signal?: AbortSignal): Promise<WantedPlan>;
   /** Before scripts run on request: from now on the wanted ones are the machine's. */
   adoptScripts(): Promise<void>;
+  /** It ran when its host went down, and has not been started since. */
+  readonly lostWithHost: boolean;
   /** Sentences for `status`: what rum.toml says that the machine does not do yet. */
   drift(): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -113,7 +118,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 
   const choice = keeper.record.hypervisor ?? await chooseDoor({
     uid: env.uid,
-    wanted: (await loadConfig(configPath, { home: env.home })).advanced.libvirtUri,
+    wanted: await approvedUri(configPath, rum, env),
     embedRoot: paths.embedRoot,
   });
   const hypervisor = await openHypervisor(choice, { embedCache: rum.embedCache });
@@ -139,6 +144,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     machine,
     status,
     initial: recovered.state,
+    lostWithHost: loaded !== undefined && await ranBefore(loaded.record) && isOff(status.state),
   });
   if (recovered.takeUp !== undefined) {
     assembled.engine.controller.observe({ kind: "take_up", what: recovered.takeUp });
@@ -166,7 +172,13 @@ async function firstRecord(
   });
 }
 
+/** In another boot of this host, and nobody had asked for its end. */
+async function ranBefore({ desired, host_boot_id }: MachineRecord): Promise<boolean> {
+  return desired === "running" && host_boot_id !== undefined && host_boot_id !== await bootId();
+}
+
 interface Parts extends EngineOptions {
+  readonly lostWithHost: boolean;
   readonly clock: Clock;
   readonly keeper: RecordKeeper;
   readonly events: EventLog;
@@ -206,6 +218,15 @@ function assemble(parts: Parts): { engine: Engine } {
   const forwards = createMachineForwards({ rum, paths, client, emit, log: parts.log });
   const services = createMachineServices({ emit, log: parts.log, clock });
   const machineKey = () => ensureSshKey(paths);
+  const hooks = createHooks({
+    follow: (listener) => events.follow(listener),
+    hooks: () => (keeper.record.plan ?? wanted?.plan)?.hooks ?? [],
+    machine: () => ({ id, name: keeper.record.name, config_path: keeper.record.config_path }),
+    requireApproved: (hook) => requireApprovedHook(rum, keeper.record.config_path, hook),
+    emit,
+    log: parts.log,
+    clock,
+  });
 
   const controller = createMachineController({
     initial: parts.initial,
@@ -320,44 +341,33 @@ function assemble(parts: Parts): { engine: Engine } {
     }
   }
 
-  /** On the running machine: what is live is carried out and recorded, the rest is said. */
   async function applyChanges({ signal }: WorkContext): Promise<PlanChanges> {
     const recorded = keeper.record.plan;
     if (recorded === undefined || wanted === undefined) return { applied: [], needs: [] };
-    const changes = diffPlans(recorded, wanted.plan);
-    const { paths: _paths, ...plan } = wanted.plan;
-    const merged = adoptLive(recorded, plan);
-    const live = changes.filter((change) => change.how === "live");
-    const agent = link.session().require();
-    if (live.length > 0) {
-      await applyPlan(agent, { ...merged, paths }, await machineKey(), { signal, emit });
-    }
-    // Every time: an env_file may hold something else under the same plan.
-    const served = await services.apply(agent, merged, signal);
-    if (live.length > 0) {
-      await keeper.save({ plan: merged });
-      await forwards.apply(merged);
-    }
-    return {
-      applied: [
-        ...renderChanges(live),
-        ...(served === undefined ? [] : [`services: ${served}`]),
-      ],
-      needs: renderChanges(changes.filter((change) => change.how !== "live")),
-    };
+    return await applyLiveChanges({
+      recorded,
+      wanted: wanted.plan,
+      agent: link.session().require(),
+      machineKey,
+      services,
+      forwards,
+      save: (plan) => keeper.save({ plan }),
+      emit,
+      signal,
+    });
   }
 
-  const want = async (signal?: AbortSignal) => {
-    wanted = await planFor(keeper.record.config_path, {
+  const plan = (recorded: RecordedPlan | undefined, signal?: AbortSignal) =>
+    planFor(keeper.record.config_path, {
       env,
       rum,
       hypervisor: hypervisor.choice,
       open: hypervisor,
-      recorded: keeper.record.plan,
+      recorded,
       signal,
     });
-    return wanted;
-  };
+  const want = async (signal?: AbortSignal) => wanted = await plan(keeper.record.plan, signal);
+  const lookForDrift = createDriftLook(async (recorded) => (await plan(recorded)).plan, emit);
 
   const engine: Engine = {
     id,
@@ -385,21 +395,10 @@ function assemble(parts: Parts): { engine: Engine } {
       if (recorded === undefined || wanted === undefined) return;
       await keeper.save({ plan: adoptScripts(recorded, wanted.plan) });
     },
-    async drift() {
-      const recorded = keeper.record.plan;
-      if (recorded === undefined) return [];
-      try {
-        const { plan } = await planFor(keeper.record.config_path, {
-          env,
-          rum,
-          hypervisor: hypervisor.choice,
-          open: hypervisor,
-          recorded,
-        });
-        return renderChanges(diffPlans(recorded, plan));
-      } catch (error) {
-        return [`rum.toml cannot be used now: ${toRumError(error).message.split("\n")[0]}`];
-      }
+    drift: () => lookForDrift(keeper.record.plan),
+    get lostWithHost() {
+      const { kind } = controller.snapshot().state;
+      return parts.lostWithHost && (kind === "stopped" || kind === "absent" || kind === "failed");
     },
     async close() {
       world[Symbol.dispose]();
@@ -410,6 +409,7 @@ function assemble(parts: Parts): { engine: Engine } {
       await consoleLog[Symbol.asyncDispose]();
       await logs[Symbol.asyncDispose]();
       await hypervisor.close();
+      await hooks[Symbol.asyncDispose]();
       await events.close();
     },
   };

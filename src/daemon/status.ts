@@ -14,6 +14,9 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
   if (state.kind === "running" && hello === undefined) {
     degraded.push("the guest agent does not answer");
   }
+  if (engine.lostWithHost) {
+    degraded.push("it was running when its host went down; rum up starts it");
+  }
   degraded.push(...engine.services.degraded());
   const services = engine.services.list();
   return {

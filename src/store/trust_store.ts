@@ -15,6 +15,7 @@ import type { Config, FileDigest } from "../config/types.ts";
 import type { RumPaths } from "../plan/paths.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { describeHolder, withFlock } from "./flock.ts";
+import { folderMode } from "./machine_folder.ts";
 import { ensureOwnFolder, readOwnFile } from "./ownership.ts";
 
 export interface TrustStatus {
@@ -62,7 +63,7 @@ export async function approve(options: TrustOptions): Promise<void> {
   const { config, paths, signal } = options;
   const keys = hostKeysOf(config);
   const hash = trustHash(keys);
-  await ensureOwnFolder(paths.data, { mode: paths.data === "/var/lib/rum" ? 0o711 : 0o700 });
+  await ensureOwnFolder(paths.data, { mode: folderMode() });
   const holder = await describeHolder({
     role: "one-shot",
     operation: "trust",
@@ -94,6 +95,26 @@ export async function requireTrust(options: RequireTrustOptions): Promise<void> 
   if (status.trusted) return;
   if (options.canAsk && await options.ask(status)) return await approve(options);
   throw untrusted(options.config, status);
+}
+
+/**
+ * Whether this very key of that rum.toml is among those that were approved last, whatever the file
+ * says now. For what is done long after the file was read.
+ *
+ * @throws {RumError} `untrusted_config`
+ */
+export async function requireApprovedKey(
+  paths: RumPaths,
+  configPath: string,
+  key: HostKey,
+): Promise<void> {
+  const approval = (await readApprovals(paths)).get(configPath);
+  if (approval?.keys.includes(shortHash(key))) return;
+  throw new RumError(
+    "untrusted_config",
+    `${printableLine(key.key, 200)} of ${printableLine(configPath)} is not approved`,
+    { hint: "rum trust", data: { path: configPath, keys: [key] } },
+  );
 }
 
 export function untrusted(config: Config, status: TrustStatus): RumError {
