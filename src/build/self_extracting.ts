@@ -58,12 +58,12 @@ fail() {
   exit 12
 }
 
-# What a sound folder looks like: every file, and the folders themselves. Nothing here may depend on
-# the caller's language.
+# What a sound folder looks like: every file, and the folders themselves, times to the nanosecond.
+# Nothing here may depend on the caller's language or time zone.
 seal() (
-  LC_ALL=C
-  export LC_ALL
-  cd "$1" && stat -c '%n %i %s %Y %Z %u %f' ${sealed} 2>/dev/null
+  LC_ALL=C TZ=UTC0
+  export LC_ALL TZ
+  cd "$1" && stat -c '%n %i %s %y %z %u %f' ${sealed} 2>/dev/null
 )
 
 # Nobody else can write here or swap what is here: the folder is ours, the two above it are ours or
@@ -103,9 +103,9 @@ unpack() {
   if command -v flock > /dev/null; then
     flock -w 120 9 || fail "Cannot unpack ${name} into $base: another process has been at it for 120 s"
     if sound; then exec 9>&-; return 0; fi
-    rm -rf "$base"/.unpack-*
+    rm -rf "$base"/.unpack-* "$base"/.aside-* 2>/dev/null || true
   fi
-  tmp=$(mktemp -d "$base/.unpack-XXXXXX") || fail "Cannot make a folder in $base"
+  tmp=$(mktemp -d "$base/.unpack-XXXXXX" 2>/dev/null) || fail "Cannot make a folder in $base"
   trap 'rm -rf "$tmp"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
@@ -117,11 +117,14 @@ unpack() {
   chmod 700 "$tmp/rum"
   seal "$tmp/rum" > "$tmp/rum/.sealed" ||
     fail "Cannot unpack ${name} into $base: is there room for 120 MB?"
-  # A folder that is not sound goes aside; renaming leaves the inodes and times of what it holds.
+  # A folder that is not sound goes aside, by a name beside it: somebody else's cannot be moved into
+  # another folder, and perhaps not be deleted.
   if [ -e "$dir" ] || [ -L "$dir" ]; then
-    mv -T "$dir" "$tmp/aside" || fail "Cannot put $dir aside, which is not what was unpacked there"
+    aside=$(mktemp -u "$base/.aside-XXXXXX")
+    mv -T "$dir" "$aside" 2>/dev/null || fail "Cannot put $dir aside, which is not what was unpacked there"
+    rm -rf "$aside" 2>/dev/null || true
   fi
-  mv -T "$tmp/rum" "$dir" || fail "Cannot move the unpacked ${name} to $dir"
+  mv -T "$tmp/rum" "$dir" 2>/dev/null || fail "Cannot move the unpacked ${name} to $dir"
   sound || fail "Cannot unpack ${name} into $dir: another process keeps changing it"
   rm -rf "$tmp"
   trap - EXIT INT TERM HUP
@@ -135,7 +138,7 @@ uid=$(id -u)
 why=
 case "\${RUM_UNPACK_DIR:-}" in
 /*) first=$RUM_UNPACK_DIR second= ;;
-?*) fail "Cannot unpack ${name}: RUM_UNPACK_DIR is \"$RUM_UNPACK_DIR\", wanted an absolute path" ;;
+?*) fail "Cannot unpack ${name}: RUM_UNPACK_DIR is \\"$RUM_UNPACK_DIR\\", wanted an absolute path" ;;
 *)
   case "\${XDG_CACHE_HOME:-}" in
   /*) first=$XDG_CACHE_HOME/rum/bin ;;
