@@ -54,9 +54,7 @@ export function createMachineForwards(options: MachineForwardsOptions): MachineF
     listeners: (signal) => options.client()?.listeners({ signal }) ?? Promise.resolve(undefined),
     emit: options.emit,
     holder: (port, proto) => describePortOwner(options.rum, port, proto),
-    changed: (rows) => {
-      if (state !== "none") keeper.keep(rows);
-    },
+    changed: (rows) => state === "none" ? undefined : keeper.keep(rows),
   });
   const apply = async (plan: ForwardPlan) => {
     for (const { message, code, hint } of await forwards.apply(plan.ports)) {

@@ -44,8 +44,8 @@ export interface ForwardsOptions {
   readonly emit: (event: ForwardEvent) => void;
   /** Who has a port of this host: the end of the sentence "it is held by …". */
   readonly holder?: (port: number, proto: "tcp" | "udp") => Promise<string | undefined>;
-  /** Called after every change, with what has to be there again after a restart of the daemon. */
-  readonly changed?: (forwards: readonly SavedForward[]) => void;
+  /** Awaited after every change, with what has to be there again after a restart of the daemon. */
+  readonly changed?: (forwards: readonly SavedForward[]) => void | Promise<void>;
   readonly clock?: Clock;
 }
 
@@ -346,13 +346,16 @@ export class Forwards implements AsyncDisposable {
     });
   }
 
+  /** What was done is remembered before it is answered: a kill right after must not undo it. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(work);
-    this.#queue = turn.then(() => this.#remember(), () => this.#remember());
+    const turn = this.#queue.then(async () => {
+      try {
+        return await work();
+      } finally {
+        await this.#options.changed?.(this.#entries.flatMap(savedOf));
+      }
+    });
+    this.#queue = turn.catch(() => {});
     return turn;
-  }
-
-  #remember(): void {
-    this.#options.changed?.(this.#entries.flatMap(savedOf));
   }
 }

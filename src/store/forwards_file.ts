@@ -32,8 +32,8 @@ export async function readForwards(
 }
 
 export interface ForwardsKeeper extends AsyncDisposable {
-  /** Remembers the last; writes are never waited for. */
-  keep(forwards: readonly Row[]): void;
+  /** Resolves when it is on disk; when it cannot be, that is logged and the forwards serve on. */
+  keep(forwards: readonly Row[]): Promise<void>;
   /** The machine is off. */
   forget(): Promise<void>;
 }
@@ -60,7 +60,7 @@ export function createForwardsKeeper(
   return {
     keep(forwards) {
       wanted = JSON.stringify({ v: 1, forwards }) + "\n";
-      after();
+      return after();
     },
     async forget() {
       wanted = undefined;

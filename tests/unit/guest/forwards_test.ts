@@ -44,7 +44,7 @@ function world(options: Partial<ForwardsOptions> = {}): World & AsyncDisposable 
     dialUdp: () => Promise.reject(new Error("nobody there")),
     reachable: () => self.reachable,
     emit: (event) => events.push(event),
-    changed: (rows) => self.saved = rows,
+    changed: (rows) => void (self.saved = rows),
     ...options,
   });
   return Object.assign(self, {
