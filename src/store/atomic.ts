@@ -8,6 +8,7 @@
  */
 import { RumError } from "../base/errors.ts";
 import { faultPoint } from "../base/fault.ts";
+import { processIdentity } from "./flock.ts";
 import { checkOwnFile, fileError } from "./ownership.ts";
 
 export interface AtomicOptions {
@@ -90,7 +91,9 @@ export async function removeLeftoverTemps(folder: string): Promise<string[]> {
 async function isYoungAndWritten(path: string, pid: string): Promise<boolean> {
   try {
     const { mtime } = await Deno.lstat(path);
-    await Deno.lstat(`/proc/${pid}`);
+    const writer = await processIdentity(Number(pid));
+    // A zombie writes no more; where nobody reaps, it may stay one for long.
+    if (writer === undefined || writer.zombie) return false;
     return mtime !== null && Date.now() - mtime.getTime() < TEMP_MAX_AGE_MS;
   } catch {
     return false;

@@ -14,6 +14,7 @@
  * not named is at worst a `.part`. As root the folders can be entered by others: the system
  * hypervisor's QEMU runs as a user of its own and reads the base through here.
  */
+import { folderMode } from "./machine_folder.ts";
 import { ensureOwnFolder, fileError, readOwnFile } from "./ownership.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { busyError, describeHolder, withFlock } from "./flock.ts";
@@ -51,14 +52,11 @@ export function blobPath(layout: ImageLayout, digest: string, format: ImageForma
 /** Makes the folders; the modes are checked on every use. */
 export async function prepareCache(paths: RumPaths): Promise<ImageLayout> {
   const layout = imageLayout(paths);
-  const open = Deno.uid() === 0;
   await Deno.mkdir(parent(paths.cache), { recursive: true, mode: 0o755 }).catch((error) => {
     throw fileError(error, `Cannot make the folder "${parent(paths.cache)}"`);
   });
   for (const folder of [paths.cache, layout.root]) {
-    await ensureOwnFolder(folder, { mode: open ? 0o711 : 0o700 });
-    // Made tighter by whoever came first (an unpacked build): QEMU's user could not pass.
-    if (open) await Deno.chmod(folder, 0o711);
+    await ensureOwnFolder(folder, { mode: folderMode() });
   }
   for (const folder of [layout.index, layout.blobs, layout.partial, layout.stages, layout.locks]) {
     await ensureOwnFolder(folder, { mode: 0o700 });

@@ -38,7 +38,7 @@ export async function ensureMachineFolder(rum: RumPaths, paths: MachinePaths): P
 export async function ensureSocketFolder(rum: RumPaths, paths: MachinePaths): Promise<void> {
   if (paths.socketFolder === paths.folder) return;
   await ensureOwnFolder(rum.shortRoot);
-  await ensureOwnFolder(paths.socketFolder);
+  await ensureOwnFolder(paths.socketFolder, { mode: folderMode() });
 }
 
 /** Is there a folder of this machine, and is it ours? Refuses what is not. */

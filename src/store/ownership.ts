@@ -30,8 +30,8 @@ async function lstat(path: string): Promise<Deno.FileInfo | undefined> {
 }
 
 /**
- * Makes `path` (and what is missing above it) or proves that it is a real folder of ours with no
- * more permission than `mode`; a looser folder of our own is tightened.
+ * Makes `path` (and what is missing above it) or proves that it is a real folder of ours with
+ * this `mode`; a folder of our own with another one gets it.
  *
  * @throws {RumError} `not_owner` when it, or the first existing folder above it, is somebody else's
  * @throws {RumError} `state_invalid` when something other than a folder has that name
@@ -41,7 +41,7 @@ export async function ensureOwnFolder(path: string, options: FolderOptions = {})
   const found = await lstat(path);
   if (found !== undefined) {
     requireOwnFolder(path, found, uid);
-    if (((found.mode ?? 0) & 0o777 & ~mode) !== 0) await Deno.chmod(path, mode);
+    if (((found.mode ?? 0) & 0o777) !== mode) await Deno.chmod(path, mode);
     return;
   }
   await ensureParent(path, uid);

@@ -47,10 +47,14 @@ export function rumCommand(): readonly string[] {
     : [Deno.execPath(), "run", "--quiet", "--allow-all", `${ROOT}main.ts`];
 }
 
-/** Shared between test runs; safe to delete. */
+/**
+ * Shared between test runs; safe to delete. Root's stands where the system hypervisor's own user can
+ * reach the images in it.
+ */
 export function sharedCache(): string {
-  const base = Deno.env.get("RUM_TEST_CACHE") ??
-    `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME") ?? "/root"}/.cache`}/rum-test`;
+  const home = Deno.env.get("HOME") ?? "/tmp";
+  const own = Deno.uid() === 0 ? "/var/cache" : Deno.env.get("XDG_CACHE_HOME") ?? `${home}/.cache`;
+  const base = Deno.env.get("RUM_TEST_CACHE") ?? `${own}/rum-test`;
   Deno.mkdirSync(base, { recursive: true });
   return base;
 }

@@ -66,7 +66,7 @@ Deno.test("state.json: what is saved is what is read, private, and merged patch 
     assert.deepEqual(reading.record.first_boot, { kind: "done", scripts: { system: "abc" } });
     assert.equal(reading.record.desired, "running");
     assert.equal((Deno.statSync(paths.state).mode ?? 0) & 0o777, 0o600);
-    assert.equal((Deno.statSync(paths.folder).mode ?? 0) & 0o777, 0o700);
+    assert.equal((Deno.statSync(paths.folder).mode ?? 0) & 0o777, Deno.uid() === 0 ? 0o711 : 0o700);
   });
 });
 
