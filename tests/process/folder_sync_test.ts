@@ -189,7 +189,7 @@ Deno.test("a sync folder: what changed while nobody was there arrives, and only 
 });
 
 Deno.test("a sync folder: thousands of files at once, and a branch switched under it", async () => {
-  const count = FULL ? 10_000 : 2_000;
+  const count = FULL ? 10_000 : 1_000;
   await using bed = await folderBed();
   const { host } = bed;
   await bed.attach();

@@ -21,6 +21,8 @@ export interface FolderBed extends AsyncDisposable {
   equal(options?: { ignored?: (path: string) => boolean }): Promise<void>;
 }
 
+const COPY_MS = 180_000;
+
 export async function folderBed(): Promise<FolderBed> {
   const agent = await agentProcess();
   const host = `${agent.folder}/host`;
@@ -55,7 +57,14 @@ export async function folderBed(): Promise<FolderBed> {
       await attach();
       return sync;
     },
-    equal: ({ ignored } = {}) => treesEqual(host, guest, ignored),
+    async equal({ ignored } = {}) {
+      const seen = () => JSON.stringify([sync.status, warnings]);
+      // Comparing thousands of files is work too, and is not done while they are being copied.
+      const still = async () => {
+        await until(() => sync.status.state !== "copying", seen, COPY_MS);
+      };
+      await treesEqual(host, guest, { ignored, seen, still });
+    },
     async [Symbol.asyncDispose]() {
       await sync.detach();
       await agent[Symbol.asyncDispose]();
@@ -66,13 +75,19 @@ export async function folderBed(): Promise<FolderBed> {
 export async function treesEqual(
   host: string,
   guest: string,
-  ignored: (path: string) => boolean = () => false,
+  options: {
+    ignored?: (path: string) => boolean;
+    seen?: () => string;
+    still?: () => Promise<void>;
+  } = {},
 ): Promise<void> {
+  const { ignored, seen = () => "", still } = options;
   let last: [string, string] = ["", ""];
-  await until(() => {
+  await until(async () => {
+    await still?.();
     last = [treeText(host, ignored), treeText(guest, ignored)];
     return last[0] === last[1];
-  }, () => firstDifference(...last));
+  }, () => `${firstDifference(...last)} ${seen()}`);
 }
 
 /** Every path with type, mode, time, and content or link target. */
@@ -117,10 +132,11 @@ function firstDifference(host: string, guest: string): string {
 export async function until(
   check: () => boolean | Promise<boolean>,
   seen: () => string = () => "",
+  withinMs = 30_000,
 ): Promise<void> {
-  const end = performance.now() + 30_000;
+  const end = performance.now() + withinMs;
   while (!await check()) {
-    assert.ok(performance.now() < end, `not so within 30 s: ${seen()}`);
+    assert.ok(performance.now() < end, `not so within ${withinMs / 1000} s: ${seen()}`);
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
 }
