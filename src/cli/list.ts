@@ -52,7 +52,10 @@ export function listText(machines: readonly ListedMachine[]): string {
 }
 
 function projectOf({ configPath, configExists, problem }: ListedMachine): string {
-  const path = configPath ?? "unknown";
-  const told = configExists ? path : `${path} (config missing)`;
+  const told = configPath === undefined
+    ? "unknown"
+    : configExists
+    ? configPath
+    : `${configPath} (config missing)`;
   return problem === undefined ? told : `${told}: ${problem.message}`;
 }

@@ -79,7 +79,8 @@ async function recorded(target: Target, why: RumError): Promise<MachineLook> {
     ...base,
     name: record.name,
     ...now,
-    ready: false,
+    // Whether a running machine is ready is only known to who looks after it.
+    ...(now.phase === "running" ? {} : { ready: false }),
     ...(record.phase.cause === undefined ? {} : { cause: record.phase.cause }),
     since: record.phase.since,
     config_path: record.config_path,
