@@ -212,6 +212,63 @@ Deno.test("forwards: TCP and UDP may share a number, and both reach the guest th
   assert.equal((await w.forwards.remove({ host })).length, 2);
 });
 
+Deno.test("forwards: thousands of connections through the real agent leave no descriptor behind", async () => {
+  const rounds = Deno.env.get("FULL") === "1" ? 10_000 : 400;
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const server = net.createServer({ allowHalfOpen: true }, (s) => s.pipe(s));
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", () => done()));
+  const guest = (server.address() as net.AddressInfo).port;
+  await using w = world({ dial: (p, signal) => client.dial(p, { signal }) });
+  await w.forwards.reserve([port(guest)]);
+  const { host } = w.forwards.list()[0];
+  const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  assert.equal(await ask(host), "hello");
+  const before = descriptors();
+  for (let n = 0; n < rounds; n++) assert.equal(await ask(host, `n ${n}`), `n ${n}`);
+  const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => ask(host, `c ${n}`)));
+  assert.deepEqual(answers, Array.from({ length: 200 }, (_, n) => `c ${n}`));
+  const end = performance.now() + 10_000;
+  const leftOver = () => w.forwards.list()[0].active! > 0 || descriptors() > before + 2;
+  while (leftOver() && performance.now() < end) await new Promise((done) => setTimeout(done, 10));
+  assert.equal(w.forwards.list()[0].active, 0);
+  assert.ok(descriptors() <= before + 2, `${before} descriptors became ${descriptors()}`);
+  assert.equal(w.forwards.list()[0].total, rounds + 201);
+  server.close();
+});
+
+Deno.test("forwards: a guest service that restarts costs its connections, not the forward", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const open = new Set<net.Socket>();
+  const start = (at: number) =>
+    new Promise<net.Server>((done) => {
+      const server = net.createServer({ allowHalfOpen: true }, (s) => {
+        open.add(s);
+        s.on("error", () => {});
+        s.pipe(s);
+      });
+      server.listen(at, "127.0.0.1", () => done(server));
+    });
+  const first = await start(0);
+  const guest = (first.address() as net.AddressInfo).port;
+  await using w = world({ dial: (p, signal) => client.dial(p, { signal }) });
+  await w.forwards.reserve([port(guest)]);
+  const { host } = w.forwards.list()[0];
+  const held = net.connect({ port: host, host: "127.0.0.1" });
+  held.on("error", () => {});
+  const closed = new Promise<void>((done) => held.once("close", () => done()));
+  held.write("x");
+  await new Promise<void>((done) => held.once("data", () => done()));
+  for (const socket of open) socket.resetAndDestroy();
+  await new Promise<void>((done) => first.close(() => done()));
+  await closed;
+  assert.equal(await ask(host), "ECONNRESET");
+  const second = await start(guest);
+  assert.equal(await ask(host), "hello");
+  second.close();
+});
+
 Deno.test("auto_ports: a listener gets a forward, keeps it over one missed look, then loses it", async () => {
   const clock = new TurnedClock();
   await using free = await squatter();
