@@ -19,6 +19,14 @@ export async function startedDaemon(context: Context, target: Target): Promise<D
     signal: context.signal,
     mayEndHung: true,
     note: (text) => context.out.note(text),
+    // Releasing leaves the machine as it is, so a script need not be asked.
+    onOtherVersion: async (refusal) => {
+      if (!context.canAsk) return true;
+      const { askYesNo } = await import("../ui/prompts.ts");
+      return await askYesNo(`${refusal.message}. Replace it? The machine runs on.`, {
+        signal: context.signal,
+      });
+    },
     command: daemonCommand(target),
     ...(context.globals.timeoutMs === undefined ? {} : { timeoutMs: context.globals.timeoutMs }),
   });

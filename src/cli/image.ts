@@ -43,6 +43,13 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   }
 }
 
+/** A path image has a name for every project that used it; the table shows the first two. */
+function shortList(names: readonly string[]): string {
+  if (names.length === 0) return "-";
+  const more = names.length > 2 ? `, and ${names.length - 2} more` : "";
+  return names.slice(0, 2).join(", ") + more;
+}
+
 async function list({ out, paths }: Context): Promise<number> {
   const images = await listImages(paths);
   out.document("image_list", { images: images.map(imageBody) }, () => {
@@ -50,7 +57,7 @@ async function list({ out, paths }: Context): Promise<number> {
     return table([
       ["NAME", "DIGEST", "FORMAT", "SIZE", "DISK", "VERIFIED", "USED BY"],
       ...images.map((image) => [
-        image.names.join(", ") || "-",
+        shortList(image.names),
         image.digest.slice(0, 12),
         image.format,
         formatSize(image.size),
