@@ -111,6 +111,45 @@ Deno.test("ways in and out of a real guest", async (t) => {
   });
 
   await t.step(
+    "rum.toml's ports and [auto_ports] are applied live, and taken back live",
+    async () => {
+      const path = `${box.project}/rum.toml`;
+      const before = await Deno.readTextFile(path);
+      const forwards = async () =>
+        (await box.ok(["port", "ls", "-o", "json"])).json.forwards as {
+          guest: number;
+          host: number;
+          origin: string;
+        }[];
+      try {
+        await Deno.writeTextFile(
+          path,
+          `${before}\n[[ports]]\nhost = 0\nguest = 22\n\n[auto_ports]\nrange = "17000-17100"\n`,
+        );
+        await box.ok(["up", "-d"]);
+        const ssh = (await forwards()).find((row) => row.guest === 22);
+        assert.equal(ssh?.origin, "config");
+        const banner = await tcp(ssh!.host, new Uint8Array(0));
+        assert.match(new TextDecoder().decode(banner), /^SSH-2.0/);
+        const listen = "IO::Socket::INET->new(LocalPort => 17017, Listen => 1) and sleep 60";
+        const listener =
+          `setsid perl -MIO::Socket::INET -e '${listen}' >/dev/null 2>&1 </dev/null &`;
+        await box.ok(["exec", "--", "sh", "-c", listener]);
+        let found;
+        const end = performance.now() + 60_000;
+        while (found === undefined && performance.now() < end) {
+          found = (await forwards()).find((row) => row.guest === 17017);
+        }
+        assert.deepEqual([found?.host, found?.origin], [17017, "auto"]);
+      } finally {
+        await Deno.writeTextFile(path, before);
+      }
+      await box.ok(["up", "-d"]);
+      assert.deepEqual((await forwards()).filter((row) => row.origin !== "added"), []);
+    },
+  );
+
+  await t.step(
     "a daemon that is killed resets what is open; the next one has the same ports",
     async () => {
       const port = await add("0:7007");
