@@ -34,8 +34,8 @@ export function statusText(look: Fields): string {
   for (const mount of list(look.mounts)) {
     row(
       "mount",
-      `${mount.source} → ${mount.target} (${mount.type}${
-        mount.readonly ? ", read-only" : ""
+      `${mount.source} → ${mount.target} (${mount.type}${mount.readonly ? ", read-only" : ""}${
+        mountState(mount)
       }; ${mount.why})`,
     );
   }
@@ -48,6 +48,13 @@ export function statusText(look: Fields): string {
   return rows.map(([label, value], i) =>
     (rows[i - 1]?.[0] === label ? "" : label).padEnd(width) + value
   ).join("\n");
+}
+
+/** A copy has a state of its own; what the hypervisor shares is simply there. */
+function mountState({ state, done, total }: Fields): string {
+  if (state === undefined || state === "mounted" || state === "off") return "";
+  if (state === "copying" && done !== undefined) return `, copying ${done} of ${total}`;
+  return `, ${String(state).replace("_", " ")}`;
 }
 
 /** One line for `--watch`. */

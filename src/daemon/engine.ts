@@ -46,6 +46,7 @@ import { createPoweredLink, type PoweredLink } from "./guest_link.ts";
 import { createGuestPort } from "./guest_port.ts";
 import { createHooks } from "./hooks.ts";
 import { applyLiveChanges } from "./live_changes.ts";
+import { createFolders, type Folders } from "./folders.ts";
 import { createMachineForwards, type MachineForwards, reservingPorts } from "./machine_forwards.ts";
 import { networksDown, networksUp } from "./networks.ts";
 import { planFor, type WantedPlan } from "./plan_source.ts";
@@ -77,6 +78,7 @@ export interface Engine {
   readonly link: PoweredLink;
   readonly console: ConsoleLog;
   readonly forwards: MachineForwards;
+  readonly folders: Folders;
   readonly services: MachineServices;
   readonly record: MachineRecord;
   machine(): HypervisorMachine;
@@ -217,6 +219,11 @@ function assemble(parts: Parts): { engine: Engine } {
   const client = () => link.client;
   const forwards = createMachineForwards({ rum, paths, client, emit, log: parts.log });
   const services = createMachineServices({ emit, log: parts.log, clock });
+  const folders = createFolders({
+    plan: () => keeper.record.plan ?? wanted?.plan,
+    emit,
+    log: parts.log,
+  });
   const machineKey = () => ensureSshKey(paths);
   const hooks = createHooks({
     follow: (listener) => events.follow(listener),
@@ -290,7 +297,9 @@ function assemble(parts: Parts): { engine: Engine } {
         emit,
         clock,
         applyChanges,
+        copyFolders: (agent, signal) => folders.attach(agent, { signal, wait: true }),
         async attach(agent, signal) {
+          await folders.attach(agent, { signal, wait: false });
           await forwards.attach(inForce());
           await services.attach(agent, inForce(), signal);
         },
@@ -312,6 +321,7 @@ function assemble(parts: Parts): { engine: Engine } {
         void consoleLog.powerOff();
         void link.powerOff();
         void forwards.powerOff();
+        void folders.detach();
         services.powerOff();
       }
     },
@@ -351,6 +361,7 @@ function assemble(parts: Parts): { engine: Engine } {
       machineKey,
       services,
       forwards,
+      folders,
       save: (plan) => keeper.save({ plan }),
       emit,
       signal,
@@ -378,6 +389,7 @@ function assemble(parts: Parts): { engine: Engine } {
     link,
     console: consoleLog,
     forwards,
+    folders,
     services,
     machine,
     get record() {
@@ -404,6 +416,7 @@ function assemble(parts: Parts): { engine: Engine } {
       world[Symbol.dispose]();
       statusWatch[Symbol.dispose]();
       services.powerOff();
+      await folders.detach();
       await forwards[Symbol.asyncDispose]();
       await link.powerOff();
       await consoleLog[Symbol.asyncDispose]();

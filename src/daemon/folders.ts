@@ -7,7 +7,7 @@ import { toRumError } from "../base/errors.ts";
 import type { AgentClient } from "../guest/agent_client.ts";
 import { FolderEvents } from "../guest/folder_events.ts";
 import { type FolderStatus, FolderSync } from "../guest/folder_sync.ts";
-import type { PlannedMount, RecordedPlan } from "../plan/types.ts";
+import type { Plan, PlannedMount } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
 
 export interface FolderRow {
@@ -35,7 +35,8 @@ export interface Folders {
 }
 
 export interface FoldersOptions {
-  readonly plan: () => RecordedPlan | undefined;
+  /** The plan in force; undefined before there is one. */
+  readonly plan: () => Pick<Plan, "mounts" | "user"> | undefined;
   readonly emit: (event: EventBody) => void;
   readonly log: (text: string) => void;
 }

@@ -27,6 +27,8 @@ export interface GuestPortOptions {
   readonly clock: Clock;
   /** Changes between the recorded plan and the wanted one, carried out as far as they can be. */
   readonly applyChanges: (context: WorkContext) => Promise<PlanChanges>;
+  /** Copied folders, brought in sync before a script may want what is in them. */
+  readonly copyFolders: (client: AgentClient, signal: AbortSignal) => Promise<void>;
   /** What else lives on the link: forwards, services, folders. */
   readonly attach: (client: AgentClient, signal: AbortSignal) => Promise<void>;
   readonly stopServices: (client: AgentClient, signal: AbortSignal) => Promise<void>;
@@ -74,6 +76,7 @@ export function createGuestPort(options: GuestPortOptions): Guest {
         signal,
         emit,
       });
+      await options.copyFolders(options.session().require(), signal);
       await faultPoint("provision.applied");
       const result = await runScripts(options.session().require(), plan(), scope, logs, signal);
       await faultPoint("provision.ran");

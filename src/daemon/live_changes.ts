@@ -8,6 +8,7 @@ import { adoptLive } from "../plan/adopt.ts";
 import { diffPlans, renderChanges } from "../plan/diff.ts";
 import type { Plan, RecordedPlan } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
+import type { Folders } from "./folders.ts";
 import { applyPlan } from "./guest_port.ts";
 import type { MachineForwards } from "./machine_forwards.ts";
 import type { MachineServices } from "./services.ts";
@@ -19,6 +20,7 @@ export interface LiveChangesOptions {
   readonly machineKey: () => Promise<string>;
   readonly services: MachineServices;
   readonly forwards: MachineForwards;
+  readonly folders: Folders;
   readonly save: (plan: RecordedPlan) => Promise<void>;
   readonly emit: (event: EventBody) => void;
   readonly signal: AbortSignal;
@@ -38,6 +40,7 @@ export async function applyLiveChanges(options: LiveChangesOptions): Promise<Pla
   if (live.length > 0) {
     await options.save(merged);
     await options.forwards.apply(merged);
+    await options.folders.attach(agent, { signal, wait: true });
   }
   return {
     applied: [

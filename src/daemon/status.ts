@@ -19,6 +19,10 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
   }
   degraded.push(...engine.services.degraded());
   const services = engine.services.list();
+  const folders = engine.folders.list();
+  for (const { target, state, trouble } of folders) {
+    if (state === "degraded") degraded.push(...trouble.map((why) => `mount ${target}: ${why}`));
+  }
   return {
     id: engine.id,
     name: record.name,
@@ -57,13 +61,7 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
         addresses: hello.addresses,
       },
     forwards: engine.forwards.forwards.list(),
-    mounts: (plan?.mounts ?? []).map(({ source, target, type, why, readonly }) => ({
-      source,
-      target,
-      type,
-      why,
-      readonly,
-    })),
+    mounts: folders.map((row) => ({ ...row })),
     services: services.map((row) => ({ ...row })),
     service_count: plan?.services.length ?? 0,
     running_instances: services.filter((row) => row.pid !== undefined).length,
