@@ -9,7 +9,7 @@ import { formatDuration } from "../base/units.ts";
 import { askLine } from "../daemon/ask_line.ts";
 import { livingHolder, probeDaemon } from "../daemon/probe.ts";
 import { readDaemonRecord } from "../store/daemon_record.ts";
-import { daemonCommand, startedDaemon } from "./daemon_client.ts";
+import { lastingDaemonCommand, startedDaemon } from "./daemon_client.ts";
 import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
@@ -151,7 +151,12 @@ async function unit(context: Context, target: Target): Promise<number> {
     names.map((name) => [name, context.env[name]]).filter(([, value]) => value !== undefined),
   ) as Record<string, string>;
   const name = target.configPath?.split("/").at(-2) ?? target.id;
-  const text = unitText({ id: target.id, name, command: daemonCommand(target), env });
+  const text = unitText({
+    id: target.id,
+    name,
+    command: lastingDaemonCommand(context, target),
+    env,
+  });
   context.out.document(
     "daemon_unit",
     { id: target.id, unit: `rum-${target.id}.service`, text },

@@ -4,7 +4,7 @@
  */
 import { RumError } from "../base/errors.ts";
 import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
-import { selfCommand } from "../daemon/self_command.ts";
+import { lastingCommand, PACKED_FILE, selfCommand } from "../daemon/self_command.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
 
@@ -33,8 +33,17 @@ export async function startedDaemon(context: Context, target: Target): Promise<D
 }
 
 export function daemonCommand(target: Target): string[] {
+  return selfCommand(serveArguments(target));
+}
+
+/** The same for a file that is read after the next upgrade of rum. */
+export function lastingDaemonCommand(context: Pick<Context, "env">, target: Target): string[] {
+  return lastingCommand(serveArguments(target), context.env[PACKED_FILE]);
+}
+
+function serveArguments(target: Target): string[] {
   const config = target.configPath === undefined ? [] : ["--config", target.configPath];
-  return selfCommand([...config, "up", "--serve", target.id]);
+  return [...config, "up", "--serve", target.id];
 }
 
 /**

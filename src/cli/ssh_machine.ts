@@ -1,7 +1,7 @@
 /** The machine as ssh needs it, from its records: no daemon, no libvirt, no rum.toml. */
 import { RumError } from "../base/errors.ts";
 import type { RecordedPlan } from "../plan/types.ts";
-import { selfCommand } from "../daemon/self_command.ts";
+import { lastingCommand, PACKED_FILE } from "../daemon/self_command.ts";
 import { hostKeyAlias } from "../store/known_hosts.ts";
 import { readState } from "../store/state_file.ts";
 import type { SshMachine } from "./ssh_block.ts";
@@ -32,7 +32,8 @@ export async function sshRecord(context: Context, { id, paths }: Target): Promis
       identity: paths.sshKey,
       knownHosts: paths.knownHosts,
       hostKeyAlias: hostKeyAlias(id),
-      self: selfCommand([]),
+      // ~/.ssh/config is read after the next upgrade too.
+      self: lastingCommand([], context.env[PACKED_FILE]),
       // An editor started elsewhere must find the same machine.
       env: data === undefined ? {} : { XDG_DATA_HOME: data },
     },
