@@ -113,7 +113,10 @@ export class Forwards implements AsyncDisposable {
     return this.#inTurn(async () => {
       for (const { origin, wanted, ...rest } of saved) {
         const entry: Entry = { spec: { ...rest, host: wanted }, origin };
-        if (this.#entries.some((e) => same(e.spec, entry.spec))) continue;
+        // Two wishes for a picked port look alike: what tells them apart is the one they got.
+        if (this.#entries.some((e) => same(e.spec, entry.spec) && portOf(e) === rest.host)) {
+          continue;
+        }
         await this.#tryBind(entry, rest.host);
       }
     });

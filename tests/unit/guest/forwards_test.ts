@@ -172,6 +172,8 @@ Deno.test("forwards: one that cannot be bound live is failed with its reason, an
 Deno.test("forwards: a new daemon has the same ports, picked ones and added ones included", async () => {
   const before = world();
   await before.forwards.reserve([port(80), port(53, 0, { proto: "udp" })]);
+  // Twice the same wish is two forwards.
+  await before.forwards.add({ bind: "127.0.0.1", host: 0, guest: 90, proto: "tcp" });
   await before.forwards.add({ bind: "127.0.0.1", host: 0, guest: 90, proto: "tcp" });
   const rows = before.forwards.list();
   const { saved } = before;
