@@ -10,7 +10,12 @@ import { describePhase } from "../machine/state.ts";
 import type { HostEnv, MachinePaths, RumPaths } from "../plan/paths.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { describeHolder, waitForFlock } from "../store/flock.ts";
-import { ensureDataFolders, hasMachineFolder } from "../store/machine_folder.ts";
+import {
+  ensureDataFolders,
+  hasMachineFolder,
+  removeMachineFolder,
+} from "../store/machine_folder.ts";
+import { loadState } from "../store/state_file.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { serveOneShot } from "./one_shot.ts";
 
@@ -48,6 +53,7 @@ export async function requestAlone(
   // It may have gone while we waited.
   if (!await hasMachineFolder(paths)) return undefined;
   Deno.umask(0o077);
+  if (await loadState(paths) === undefined) return await withoutRecord(options);
   const engine = await openEngine({ id, paths, rum, env, log: options.log ?? (() => {}) });
   const unfollow = engine.events.follow(options.onEvent);
   try {
@@ -60,6 +66,15 @@ export async function requestAlone(
     }
     await engine.close();
   }
+}
+
+/** Nothing was ever recorded, or all but the folder is gone: no disk, nothing with the hypervisor. */
+async function withoutRecord(
+  { operation, rum, paths, signal }: AloneOptions,
+): Promise<(Outcome & { ok: true }) | undefined> {
+  if (operation === "down") return undefined;
+  await removeMachineFolder(rum, paths, signal === undefined ? {} : { signal });
+  return { ok: true, did: "destroyed", exit: 0 };
 }
 
 function statusOf(engine: Engine): Record<string, unknown> {

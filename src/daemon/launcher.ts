@@ -15,6 +15,7 @@ import { errorFromDocument, RumError, toRumError } from "../base/errors.ts";
 import type { MachinePaths } from "../plan/paths.ts";
 import { busyError } from "../store/flock.ts";
 import { askLine } from "./ask_line.ts";
+import { logTail } from "./daemon_log.ts";
 import { buildName, connectDaemon, type DaemonClient } from "./client.ts";
 import { VERSION } from "../base/version.ts";
 import { endHungDaemon } from "./hung.ts";
@@ -43,12 +44,13 @@ export interface EnsureOptions {
 const START_MS = 30_000;
 const HUNG_MS = 10_000;
 const POLL_MS = 50;
+const STARTS_MAX = 3;
 
 /** @throws {RumError} `daemon_failed`, `daemon_hung`, `busy`, `version_mismatch`, `timeout` */
 export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient> {
   const { paths, signal, note, clock = systemClock, timeoutMs = 60_000 } = options;
   const end = clock.monotonicMs() + timeoutMs;
-  const state: Progress = { endedHung: false, released: false };
+  const state: Progress = { endedHung: false, released: false, starts: 0 };
   for (;;) {
     signal?.throwIfAborted();
     try {
@@ -81,6 +83,8 @@ interface Progress {
   waitingFor?: { readonly pid: number; readonly since: number };
   endedHung: boolean;
   released: boolean;
+  /** Daemons that said they are ready and could not be reached afterwards. */
+  starts: number;
 }
 
 /** One step towards a connection; throws when there is none to be taken. */
@@ -110,7 +114,7 @@ async function resolveRefusal(
   state.hungSince = undefined;
   const holder = await livingHolder(paths.lock);
   if (holder === undefined && error.data?.kind !== "closed" && error.code !== "busy") {
-    return await start(options, clock);
+    return await start(options, state, clock);
   }
   if (holder !== undefined) {
     if (state.waitingFor?.pid !== holder.pid) {
@@ -136,7 +140,7 @@ async function whenHung(
 ): Promise<void> {
   const { mayEndHung = false, paths, note, signal } = options;
   // Silent, and not the machine's holder: whoever starts finds out what it is and refuses it.
-  if (await livingHolder(paths.lock) === undefined) return await start(options, clock);
+  if (await livingHolder(paths.lock) === undefined) return await start(options, state, clock);
   if (!mayEndHung || state.endedHung) throw error;
   // The failed attempt to connect took its 3 s before we learned of it.
   state.hungSince ??= clock.monotonicMs() - 3000;
@@ -163,15 +167,25 @@ async function whenOtherVersion(
   await askLine(paths, "release", { timeoutMs: 3000, signal });
 }
 
-async function start(options: EnsureOptions, clock: Clock): Promise<void> {
+async function start(options: EnsureOptions, state: Progress, clock: Clock): Promise<void> {
   const { id, paths, env, signal } = options;
+  if (state.starts >= STARTS_MAX) {
+    const tail = await logTail(paths.daemonLog, 5);
+    throw new RumError(
+      "daemon_failed",
+      `The machine's background process was started ${state.starts} times and ended each time ` +
+        `before it could be reached; its log ends with: ${tail.join(" | ")}`,
+      { hint: `less ${paths.daemonLog}` },
+    );
+  }
   const command = options.command ?? selfCommand(["up", "--serve", id]);
   const spawning: SpawnOptions = { id, paths, command, env, signal, timeoutMs: START_MS };
   const causes: RumError[] = [];
   const ways = env.RUM_LAUNCH === "systemd" ? [bySystemd, bySpawn] : [bySpawn, bySystemd];
   for (const way of ways) {
     try {
-      return await way(spawning, clock);
+      if (await way(spawning, clock)) state.starts++;
+      return;
     } catch (thrown) {
       const error = toRumError(thrown);
       // It started and refused with its own sentence: another way to start it changes nothing.
@@ -188,9 +202,10 @@ async function start(options: EnsureOptions, clock: Clock): Promise<void> {
   );
 }
 
-async function bySpawn(options: SpawnOptions, clock: Clock): Promise<void> {
+/** True when this very call started one. */
+async function bySpawn(options: SpawnOptions, clock: Clock): Promise<boolean> {
   const readiness = await spawnDaemon(options);
-  if (readiness.ready) return;
+  if (readiness.ready) return true;
   if ("error" in readiness) {
     const error = errorFromDocument(readiness.error);
     throw new RumError(error.code, error.message, {
@@ -200,8 +215,10 @@ async function bySpawn(options: SpawnOptions, clock: Clock): Promise<void> {
   }
   // Somebody was faster. They may not listen yet.
   await clock.sleep(POLL_MS, { signal: options.signal });
+  return false;
 }
 
-async function bySystemd(options: SpawnOptions): Promise<void> {
+async function bySystemd(options: SpawnOptions): Promise<boolean> {
   await systemdRunDaemon(options);
+  return true;
 }

@@ -83,7 +83,7 @@ export function createPower(options: PowerOptions): PowerPort {
     },
 
     async forceOff({ signal }) {
-      await machine().forceOff({ signal });
+      await forceOff(machine(), signal);
       await faultPoint("stop.forced");
     },
     async pause({ signal }) {
@@ -96,6 +96,15 @@ export function createPower(options: PowerOptions): PowerPort {
       await options.syncTime(signal);
     },
   };
+}
+
+/** Off is also what libvirt does not know, as after a destroy that was cut short. */
+export async function forceOff(machine: HypervisorMachine, signal: AbortSignal): Promise<void> {
+  try {
+    await machine.forceOff({ signal });
+  } catch (error) {
+    if (!(error instanceof RumError) || error.code !== "machine_not_found") throw error;
+  }
 }
 
 export function isOff(state: MachineStatus["state"]): boolean {

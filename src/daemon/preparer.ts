@@ -22,6 +22,7 @@ import { diskSize, growDisk, publishDisk, writeBlankDisk, writeOverlay } from ".
 import { type EnsuredImage, ensureImage, verifyInBackground } from "../store/image_ensure.ts";
 import type { ImageProgress } from "../store/image_types.ts";
 import { writeFileAtomic } from "../store/atomic.ts";
+import { forceOff } from "./power.ts";
 
 export interface Wanted {
   readonly plan: Plan;
@@ -70,6 +71,8 @@ export function createPreparer(options: PreparerOptions): Preparer {
         emit({ kind: "warning", text });
       }
       madeDrives = [];
+      // What a killed gathering left must not be published by this one in a good disk's place.
+      await removePending(plan);
       try {
         const image = making
           ? await newDisk(plan, facts, signal)
@@ -98,7 +101,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
         throw new RumError("internal", "Cannot publish a machine that was not gathered");
       }
       const { image, seedHash, newDisk } = gathered;
-      await publishDisk(plan.paths.pendingOverlay, plan.paths.overlay);
+      if (newDisk) await publishDisk(plan.paths.pendingOverlay, plan.paths.overlay);
       await faultPoint("publish.disk");
       for (const drive of plan.drives) {
         await publishDisk(plan.paths.pendingDrive(drive.name), drive.path);
@@ -143,7 +146,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
     },
 
     async remove({ signal }) {
-      await machine().forceOff({ signal });
+      await forceOff(machine(), signal);
       await machine().undefine({ signal });
       await faultPoint("remove.undefined");
       await options.networksDown(signal);
@@ -231,7 +234,12 @@ export function createPreparer(options: PreparerOptions): Preparer {
 
   async function removePending(plan: Plan): Promise<void> {
     await removeIfThere(plan.paths.pendingOverlay);
-    for (const drive of plan.drives) await removeIfThere(plan.paths.pendingDrive(drive.name));
+    // By what is there: rum.toml may name other drives now than when they were begun.
+    for await (const { name } of Deno.readDir(plan.paths.folder)) {
+      if (/^drive-.+\.qcow2\.pending$/.test(name)) {
+        await removeIfThere(`${plan.paths.folder}/${name}`);
+      }
+    }
   }
 
   /** libvirt renames only what is off, which it is whenever something is published. */

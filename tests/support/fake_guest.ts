@@ -11,7 +11,7 @@ import { machineId } from "../../src/plan/identity.ts";
 import { type MachinePaths, machinePaths, rumPaths } from "../../src/plan/paths.ts";
 import { isHolderAlive, readHolder } from "../../src/store/flock.ts";
 import type { FakeBehaviour, FakeRecord } from "../../src/libvirt/fake_store.ts";
-import { type Result, type RunOptions, type Sandbox, sandbox } from "./rum.ts";
+import { type Result, type RunOptions, type Sandbox, sandbox, stopEverything } from "./rum.ts";
 
 const HERE = new URL("./", import.meta.url).pathname;
 const AGENT = new URL("../../agent/main.ts", import.meta.url).pathname;
@@ -146,14 +146,9 @@ ${toml}`);
     processes: () => processesWith(box.home),
     async [Symbol.asyncDispose]() {
       await behave({});
+      await stopEverything(box);
+      await ended(box.home);
       await box[Symbol.asyncDispose]();
-      for (const { pid } of await processesWith(box.home)) {
-        try {
-          Deno.kill(pid, "SIGKILL");
-        } catch {
-          // It has ended.
-        }
-      }
     },
   };
   await world.configure(options.toml ?? "");
@@ -176,6 +171,25 @@ export async function until(
 export async function alive(pid: number): Promise<boolean> {
   const stat = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => undefined);
   return stat !== undefined && !/^\d+ \(.*\) [ZX] /s.test(stat);
+}
+
+/** Daemons drain for a moment; what a failed test left is killed. */
+async function ended(home: string): Promise<void> {
+  const end = performance.now() + 5000;
+  for (;;) {
+    const left = await processesWith(home);
+    if (left.length === 0) return;
+    if (performance.now() > end) { for (const { pid } of left) kill(pid); }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export function kill(pid: number, signal: Deno.Signal = "SIGKILL"): void {
+  try {
+    Deno.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 async function processesWith(text: string): Promise<{ pid: number; command: string }[]> {
