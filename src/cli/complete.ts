@@ -3,6 +3,7 @@
  * the shell for file names. Never fails: a completion that prints an error is worse than none.
  */
 import { EXIT } from "../base/errors.ts";
+import type { RecordedPlan } from "../plan/types.ts";
 import { GLOBAL_OPTIONS, TREE } from "./tree.ts";
 import type { Context, OptionSpec, VerbCall, VerbSpec } from "./verb.ts";
 
@@ -91,7 +92,22 @@ function liveWords(context: Context): LiveWords {
       const { listMachines } = await import("../store/list_machines.ts");
       return (await listMachines(context.paths)).map((machine) => machine.name);
     },
-    services: () => Promise.resolve([]),
-    ports: () => Promise.resolve([]),
+    async services() {
+      return (await recordedPlan(context))?.services.map((service) => service.name) ?? [];
+    },
+    async ports() {
+      return (await recordedPlan(context))?.ports.map(({ host }) => String(host))
+        .filter((port) => port !== "0") ?? [];
+    },
   };
+}
+
+/** Of the machine that the words are about, as it was last brought up. */
+async function recordedPlan(context: Context): Promise<RecordedPlan | undefined> {
+  const [{ targetOf }, { readState }] = await Promise.all([
+    import("./target.ts"),
+    import("../store/state_file.ts"),
+  ]);
+  const reading = await readState((await targetOf(context)).paths);
+  return reading.kind === "ok" ? reading.record.plan : undefined;
 }

@@ -8,9 +8,9 @@ const LIVE: LiveWords = {
 };
 
 const ROWS: readonly (readonly [string, readonly string[]])[] = [
-  ["st", ["status"]],
+  ["statu", ["status"]],
   ["-m w", ["web", "worker"]],
-  ["-m web sta", ["status"]],
+  ["-m web statu", ["status"]],
   ["image p", ["pull", "prune"]],
   ["image build ", ["debian-12", "debian-13"]],
   ["up --re", ["--reset"]],
