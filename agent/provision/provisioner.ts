@@ -42,6 +42,7 @@ export class Provisioner {
   readonly #cache: ScriptCache;
   #run: Run | undefined;
   #asked = Promise.withResolvers<void>();
+  #hostAsked = false;
 
   constructor(options: AgentOptions, facts: Facts, log: AgentLog) {
     this.#options = options;
@@ -57,6 +58,7 @@ export class Provisioner {
    * @throws {RumError} `busy` when another run is under way and this is not `due`
    */
   async begin(params: ProvisionParams): Promise<{ run: Run; joined: boolean }> {
+    this.#hostAsked = true;
     this.#asked.resolve();
     // A boot that began without a host, and still waits for its network, yields: the host's scripts
     // may be newer. Once a script runs it is joined, or the same boot would run two.
@@ -99,6 +101,8 @@ export class Provisioner {
     if (await within(hostSeen, hostWaitMs)) await within(this.#asked.promise, 3 * hostWaitMs);
     const cached = await this.#cache.load();
     if (cached === undefined || !await due()) return;
+    // Looked at last, with nothing awaited after it: from its asking on this boot is the host's.
+    if (this.#hostAsked) return;
     this.#log.write("no host asked: running this boot's scripts from the cache");
     await this.#start({ ...cached, run: "due" }, true).result;
   }

@@ -162,6 +162,26 @@ Deno.test("a boot that waits without a host yields to one that comes with newer 
   if (users !== undefined) await Deno.writeTextFile(passwd, users);
 });
 
+Deno.test("a host that asks while the boot waits for it is the only one that runs scripts", async () => {
+  await using bed = await agentBed();
+  const old = await script("b", "echo old", "boot");
+  const edited = await script("b", "echo new", "boot");
+  await provision(await bed.connect(), [old]);
+  await using booted = await reboot(bed, "boot-2");
+  const { provisioner, hostSeen } = booted.context;
+  hostSeen.resolve();
+  const alone = booted.boot();
+  const { run, joined } = await provisioner.begin({ scripts: [edited], run: "retry" });
+  assert.equal(joined, false);
+  assert.deepEqual((await run.result).ran.map((r) => r.code), [0]);
+  await alone;
+  const texts: string[] = [];
+  for await (const e of provisioner.follow(undefined, new AbortController().signal)) {
+    texts.push(...(e.lines ?? []).map((line) => line.text));
+  }
+  assert.deepEqual(texts, ["new"]);
+});
+
 Deno.test("a script runs on when its host is lost, and who comes back gets the rest", async () => {
   await using bed = await agentBed();
   const gate = await Deno.makeTempFile();
