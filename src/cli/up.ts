@@ -128,9 +128,8 @@ function interruptsTo(context: Context, client: DaemonClient, observer: Observer
   const ask = () => {
     observer.settle();
     context.out.note("Interrupted; asking the machine's background process. Again = force.");
-    const asked = client.request("interrupt", {}, {
-      onEvent: (event) => observer.event(event as unknown as MachineEvent),
-    }).then(
+    // Its events come with the request that is followed already.
+    const asked = client.request("interrupt", {}).then(
       (result) => ({ code: Number(result.exit), did: String(result.did) }),
       (thrown) => {
         const error = toRumError(thrown);
