@@ -228,7 +228,7 @@ export async function runScripts(
       "provision_failed",
       [`Script ${name} failed: ${how}`, ...tail.slice(-15).map((line) => `  ${line}`)].join("\n"),
       {
-        hint: `rum log --source ${name}`,
+        hint: "rum log --failed",
         data: {
           script: name,
           ...(code === undefined ? {} : { code }),

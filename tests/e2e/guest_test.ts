@@ -98,4 +98,30 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
     const events = await box.ok(["events", "-o", "json"]);
     assert.match(events.stdout, /"what":"rebooted"/);
   });
+
+  await t.step(
+    "a reboot with no host process around: Boot ran once more, its output is here later",
+    async () => {
+      const before = (await box.ok(["exec", "cat", "/root/boots"])).stdout.trim().split("\n");
+      const { json } = await box.ok(["status", "-o", "json"]);
+      await box.ok(["exec", "--", "systemd-run", "--on-active=2", "systemctl", "reboot"]);
+      Deno.kill(json.daemon.pid, "SIGKILL");
+      // Nobody is there to be asked; the console's pty is read by nobody either. So the guest gets the
+      // time that its slowest boot takes here, and is asked until it has rebooted.
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+      await box.ok(["wait", "--for", "agent", "--timeout", "120s"], { timeoutMs: 130_000 });
+      await box.ok([
+        "wait",
+        "--for",
+        `exec:[ $(wc -l < /root/boots) -gt ${before.length} ]`,
+        "--timeout",
+        "120s",
+      ], { timeoutMs: 130_000 });
+      const boots = (await box.ok(["exec", "cat", "/root/boots"])).stdout.trim().split("\n");
+      const now = (await box.ok(["exec", "cat", "/proc/sys/kernel/random/boot_id"])).stdout.trim();
+      assert.deepEqual(boots, [...before, `this is boot ${now}`]);
+      const log = await box.ok(["log", "--source", "script:boot"]);
+      assert.match(log.stdout, new RegExp(`this is boot ${now}`));
+    },
+  );
 });

@@ -24,6 +24,11 @@ export async function testImage(): Promise<string> {
   return IMAGE;
 }
 
+/** Of the shared machine: tells how often each boot ran it. */
+const BOOT_SCRIPT = `[provision.boot]
+script = "echo this is boot $(cat /proc/sys/kernel/random/boot_id) | tee -a /root/boots"
+`;
+
 export interface MachineOptions {
   /** Added below the common head. */
   readonly toml?: string;
@@ -52,7 +57,7 @@ export async function sharedMachine(): Promise<Sandbox> {
   try {
     const config = `${box.project}/rum.toml`;
     if (!await Deno.stat(config).then(() => true, () => false)) {
-      await box.config(await machineToml({ name: "shared" }));
+      await box.config(await machineToml({ name: "shared", toml: BOOT_SCRIPT }));
     }
     const up = await box.rum(["up", "-d"], { timeoutMs: 400_000 });
     assert.equal(up.code, 0, `${up.stdout}\n${up.stderr}`);
