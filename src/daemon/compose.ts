@@ -8,6 +8,7 @@ import type { HostEnv, RumPaths } from "../plan/paths.ts";
 import { agentOf } from "./agent_access.ts";
 import { openEngine } from "./engine.ts";
 import { cpMethods } from "./methods/cp.ts";
+import { consoleMethods } from "./methods/console.ts";
 import { execMethods } from "./methods/exec.ts";
 import { hypervisorMethods } from "./methods/hypervisor.ts";
 import { lifecycleMethods } from "./methods/lifecycle.ts";
@@ -59,6 +60,7 @@ export function composer(
         ...lifecycleMethods(engine),
         ...execMethods(engine),
         ...queryMethods(engine, status),
+        ...consoleMethods({ console: engine.console, controller, powered }),
         ...portMethods({ forwards, powered }),
         ...proxyMethods({ paths: engine.paths, agent }),
         ...cpMethods({ agent }),
@@ -72,6 +74,7 @@ export function composer(
           services: engine.services,
           defined: () => engine.plan?.services ?? [],
           agent,
+          powered,
         }),
       },
       lines: {

@@ -94,7 +94,7 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
       const key = keyOf(view);
       const before = known.get(key)?.view;
       known.set(key, { view, atMs });
-      if (before !== undefined && sameWords(before, view)) continue;
+      if (before?.state === view.state && before.generation === view.generation) continue;
       const { service, index, state, text } = view;
       emit({ kind: "service", service, index, state, ...(text === undefined ? {} : { text }) });
     }
@@ -180,10 +180,6 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
 /** A one-off that ended well did its work; whoever waits for one service by name wants it running. */
 function isUp({ state, generation }: InstanceView, running: boolean): boolean {
   return state === "running" || (!running && state === "stopped" && generation > 0);
-}
-
-function sameWords(a: InstanceView, b: InstanceView): boolean {
-  return a.state === b.state && a.generation === b.generation && a.text === b.text;
 }
 
 function keyOf({ service, index }: { service: string; index: number }): string {

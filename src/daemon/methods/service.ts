@@ -8,6 +8,7 @@ import type { AgentClient } from "../../guest/agent_client.ts";
 import { flag, integer, object, optional, text } from "../../protocol/shape.ts";
 import { MAX_LOG_LINES, type ServiceRequest } from "../../protocol/service_calls.ts";
 import { method, type MethodTable } from "../../wire/rpc_types.ts";
+import { notRunning } from "../screen.ts";
 import type { MachineServices } from "../services.ts";
 
 export interface ServiceMethodsOptions {
@@ -15,11 +16,13 @@ export interface ServiceMethodsOptions {
   /** As the plan in force has them. */
   readonly defined: () => readonly ServiceConfig[];
   readonly agent: (signal: AbortSignal) => Promise<AgentClient>;
+  readonly powered: () => boolean;
 }
 
 const DEFAULT_LINES = 100;
 
-export function serviceMethods({ services, defined, agent }: ServiceMethodsOptions): MethodTable {
+export function serviceMethods(options: ServiceMethodsOptions): MethodTable {
+  const { services, defined, agent } = options;
   const ref = object({ name: text(64) });
   const request = (verb: ServiceRequest["verb"]) =>
     method({
@@ -31,14 +34,17 @@ export function serviceMethods({ services, defined, agent }: ServiceMethodsOptio
         return { message, services: rowsOf(name) };
       },
     });
-  const rowsOf = (name: string) =>
-    services.list().filter((row) => name === "all" || row.name === name);
+  const rows = () => {
+    if (!options.powered()) throw notRunning();
+    return services.list();
+  };
+  const rowsOf = (name: string) => rows().filter((row) => name === "all" || row.name === name);
 
   return {
     "service.list": method({
       params: object({}),
       kind: "read",
-      handle: () => ({ services: services.list() }),
+      handle: () => ({ services: rows() }),
     }),
     "service.get": method({
       params: ref,
