@@ -1,6 +1,6 @@
 /** `rum down`: services, then ACPI, then force when the time is over. Deletes nothing. */
 import { EXIT } from "../base/errors.ts";
-import { durationOption } from "./parse.ts";
+import { durationOption } from "./globals.ts";
 import { stopMachine } from "./stop_machine.ts";
 import { targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";

@@ -6,7 +6,7 @@ import { RumError, toRumError } from "../base/errors.ts";
 import { posix } from "node:path";
 import { runInGuest, verdictOf } from "./exec_run.ts";
 import { argvOf, envFileLines, environmentOf } from "./exec_words.ts";
-import { durationOption } from "./parse.ts";
+import { durationOption } from "./globals.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
 export async function run(context: Context, call: VerbCall): Promise<number> {

@@ -12,7 +12,7 @@ import { followLog, type LogLine, tailLog } from "../store/log_reader.ts";
 import { hasMachineFolder } from "../store/machine_folder.ts";
 import { untilInterrupted } from "./follow.ts";
 import { chosenSources, type LogSource, logSources } from "./log_sources.ts";
-import { durationOption } from "./parse.ts";
+import { durationOption } from "./globals.ts";
 import { table } from "./table.ts";
 import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";

@@ -6,7 +6,8 @@ import { EXIT, RumError, toRumError } from "../base/errors.ts";
 import type { HostEnv } from "../plan/paths.ts";
 import { rumPaths } from "../plan/paths.ts";
 import { createOutput, type Output, type OutputMode } from "../ui/output.ts";
-import { type OutputChoice, parseCommandLine, type Parsed } from "./parse.ts";
+import type { OutputChoice, Parsed } from "./globals.ts";
+import { parseCommandLine } from "./parse.ts";
 import type { Context, VerbModule } from "./verb.ts";
 
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
@@ -19,7 +20,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     if (Deno.build.os !== "linux") {
       throw new RumError("not_linux", `rum needs Linux with libvirt; this is ${Deno.build.os}`);
     }
-    const parsed = parseCommandLine(argv, env, stdoutIsTerminal ? terminalColumns() : 100);
+    const parsed = await parseCommandLine(argv, env, stdoutIsTerminal ? terminalColumns() : 100);
     switch (parsed.kind) {
       case "help":
         await out.bytes(new TextEncoder().encode(parsed.text));

@@ -7,7 +7,7 @@ import { writeFileAtomic } from "../store/atomic.ts";
 import { daemonClient } from "./daemon_client.ts";
 import { untilInterrupted } from "./follow.ts";
 import { wholeOption } from "./number_option.ts";
-import { durationOption } from "./parse.ts";
+import { durationOption } from "./globals.ts";
 import { targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
 

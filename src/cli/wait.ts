@@ -8,7 +8,7 @@ import { formatDuration } from "../base/units.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import { livingHolder } from "../daemon/probe.ts";
 import { daemonClient } from "./daemon_client.ts";
-import { durationOption } from "./parse.ts";
+import { durationOption } from "./globals.ts";
 import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
 

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { RumError } from "../../../src/base/errors.ts";
-import { parseCommandLine } from "../../../src/cli/parse.ts";
-import { allVerbs } from "../../../src/cli/tree.ts";
+import fc from "fast-check";
+import { parseFully as parseCommandLine } from "../../../src/cli/full_parse.ts";
+import { globalsOf } from "../../../src/cli/globals.ts";
+import { quickParse } from "../../../src/cli/quick_parse.ts";
+import { allVerbs, GLOBAL_OPTIONS } from "../../../src/cli/tree.ts";
+import type { OptionSpec } from "../../../src/cli/verb.ts";
 
 function parse(line: string, env: Record<string, string> = {}) {
   const parsed = parseCommandLine(line === "" ? [] : line.split(" "), env);
@@ -107,4 +111,51 @@ Deno.test("parse: everything after ssh is ssh's own, options that rum has too in
     assert.deepEqual(call.operands, operands, line);
     assert.deepEqual([globals.verbose, globals.config, output], [false, undefined, "auto"], line);
   }
+});
+
+Deno.test("quick parse: what it reads, commander reads the same way", () => {
+  const verbs = [...allVerbs()].filter(({ spec }) => spec.load !== undefined);
+  const words = fc.constantFrom("x", "a b", "-", "--", "8080", "json", "--weird", "-Q", "");
+  const optionWords = (option: OptionSpec) => {
+    const names = option.flags.split(/[ ,]+/).filter((w) => w.startsWith("-"));
+    const name = fc.constantFrom(...names);
+    if (!option.flags.includes("<")) return name.map((n) => [n]);
+    const value = option.flags.includes("--timeout")
+      ? fc.constantFrom("5s", "2m")
+      : option.flags.includes("--output")
+      ? fc.constantFrom("json", "plain")
+      : words;
+    return fc.oneof(
+      fc.tuple(name, value).map(([n, v]) => [n, v]),
+      fc.tuple(name, value).map(([n, v]) => n.startsWith("--") ? [`${n}=${v}`] : [n, v]),
+    );
+  };
+  const line = fc.constantFrom(...verbs).chain(({ path, spec }) => {
+    const own = [...(spec.options ?? []), ...GLOBAL_OPTIONS].map(optionWords);
+    return fc.tuple(
+      fc.array(fc.oneof(...GLOBAL_OPTIONS.map(optionWords)), { maxLength: 2 }),
+      fc.array(fc.oneof(...own, words.map((w) => [w])), { maxLength: 4 }),
+    ).map(([before, after]) => [...before.flat(), ...path, ...after.flat()]);
+  });
+  let read = 0;
+  fc.assert(
+    fc.property(line, (argv) => {
+      const quick = quickParse(argv);
+      if (quick === undefined) return;
+      read++;
+      const full = parseCommandLine(argv, {});
+      assert.equal(full.kind, "call", argv.join(" "));
+      if (full.kind !== "call") return;
+      assert.deepEqual(
+        [quick.verb, [...quick.operands], quick.options, globalsOf(quick.given, {})],
+        [full.call.verb, [...full.call.operands], full.call.options, {
+          globals: full.globals,
+          output: full.output,
+        }],
+        argv.join(" "),
+      );
+    }),
+    { numRuns: Deno.env.get("FULL") === "1" ? 20_000 : 1000 },
+  );
+  assert.ok(read > 100, `only ${read} lines were plain`);
 });

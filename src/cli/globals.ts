@@ -1,0 +1,68 @@
+/**
+ * Global options as every verb gets them: flag, then environment, then default; and the words that
+ * options share. No parser in here.
+ */
+import { RumError } from "../base/errors.ts";
+import { parseDuration } from "../base/units.ts";
+import type { Globals, VerbCall, VerbSpec } from "./verb.ts";
+
+export type OutputChoice = "auto" | "interactive" | "plain" | "json";
+
+export type Parsed =
+  | {
+    readonly kind: "call";
+    readonly spec: VerbSpec;
+    readonly call: VerbCall;
+    readonly globals: Globals;
+    readonly output: OutputChoice;
+  }
+  | { readonly kind: "help"; readonly text: string }
+  | { readonly kind: "version" };
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+const OUTPUTS: readonly OutputChoice[] = ["auto", "interactive", "plain", "json"];
+
+export function globalsOf(
+  given: Readonly<Record<string, unknown>>,
+  env: Env,
+): { globals: Globals; output: OutputChoice } {
+  const text = (name: string, variable: string): string | undefined => {
+    const value = given[name];
+    if (typeof value === "string") return value;
+    const fromEnv = env[variable];
+    return fromEnv === undefined || fromEnv === "" ? undefined : fromEnv;
+  };
+  const flag = (name: string, variable: string): boolean =>
+    given[name] === true || /^(1|true|yes|on)$/i.test(env[variable] ?? "");
+  const output = text("output", "RUM_OUTPUT") ?? "auto";
+  if (!OUTPUTS.includes(output as OutputChoice)) {
+    throw new RumError(
+      "usage",
+      `Cannot use output "${output}": wanted one of ${OUTPUTS.join(", ")}`,
+      { hint: "rum --help" },
+    );
+  }
+  const timeout = text("timeout", "RUM_TIMEOUT");
+  return {
+    output: output as OutputChoice,
+    globals: {
+      config: text("config", "RUM_CONFIG"),
+      machine: text("machine", "RUM_MACHINE"),
+      verbose: flag("verbose", "RUM_VERBOSE"),
+      quiet: flag("quiet", "RUM_QUIET"),
+      noInput: given.input === false || /^(1|true|yes|on)$/i.test(env.RUM_NO_INPUT ?? ""),
+      timeoutMs: timeout === undefined ? undefined : durationOption("--timeout", timeout),
+    },
+  };
+}
+
+/** @throws {RumError} `usage` when the text is no duration */
+export function durationOption(flag: string, text: string): number {
+  const ms = parseDuration(text);
+  if (ms !== undefined) return ms;
+  throw new RumError(
+    "usage",
+    `Cannot read ${flag} "${text}": wanted a duration such as 250ms, 30s, 5m or 2h`,
+  );
+}
