@@ -42,6 +42,7 @@ export async function bundleRum(folder: string, build: Build): Promise<void> {
   await Deno.remove(`${folder}/src`, { recursive: true });
   await giveRequire(folder);
   await nameCommonJsExports(folder);
+  await loadBuiltinsLate(folder);
   await stamp(folder, build);
 }
 
@@ -114,6 +115,39 @@ async function nameCommonJsExports(folder: string): Promise<void> {
     );
   }
 }
+
+/**
+ * `node:` modules are Deno's own JavaScript, and importing five of them (commander does) costs 26 ms,
+ * more than all of rum's start. So what is imported statically is fetched at its first use. Classes
+ * that are extended (node:events, node:stream) and namespaces stay as they are.
+ */
+async function loadBuiltinsLate(folder: string): Promise<void> {
+  const statement =
+    /\bimport(?: ([\w$]+)|\{([^}]+)\})\s?from"(node:(?:crypto|path|fs|child_process|process|net|util|zlib))";?/g;
+  for await (const entry of Deno.readDir(folder)) {
+    const path = `${folder}/${entry.name}`;
+    const text = await Deno.readTextFile(path);
+    const late = text.replace(
+      statement,
+      (_, whole: string | undefined, names: string | undefined, module: string) => {
+        if (whole !== undefined) return `var ${whole}=rum$late("${module}");`;
+        const vars = names!.split(",").map((part) => {
+          const [name, local = name] = part.split(" as ");
+          return `${local}=rum$late("${module}","${name}")`;
+        });
+        return `var ${vars.join(",")};`;
+      },
+    );
+    if (late !== text) await Deno.writeTextFile(path, LATE + late);
+  }
+}
+
+/** Stands for a module, or a function or object in one, and loads it when it is touched. */
+const LATE =
+  `var rum$late=(module,name)=>{const it=()=>{const all=process.getBuiltinModule(module);` +
+  `return name===undefined?all:all[name]};return new Proxy(function(){},{` +
+  `get:(_,key)=>it()[key],has:(_,key)=>key in it(),apply:(_,self,args)=>Reflect.apply(it(),self,args),` +
+  `construct:(_,args)=>Reflect.construct(it(),args)})};\n`;
 
 /** Says what the build is at the top of the one file that asks. */
 async function stamp(folder: string, build: Build): Promise<void> {

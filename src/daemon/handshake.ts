@@ -8,8 +8,8 @@
  *
  * The two labels keep a proof from being reflected. Requests may follow the client's proof at once.
  */
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { RumError } from "../base/errors.ts";
+import { hexOf, hmacSha256Hex, sameSecret } from "../base/sha256.ts";
 import {
   commonProtocol,
   DAEMON_PROTOCOL,
@@ -57,7 +57,7 @@ export async function greet(
     );
   }
   const token = await options.token();
-  const nonce = randomBytes(32).toString("hex");
+  const nonce = hexOf(crypto.getRandomValues(new Uint8Array(32)));
   const nonces = `${hello.nonce} ${nonce}`;
   const configHash = info.configHash();
   const welcome: Welcome = {
@@ -78,7 +78,7 @@ export async function greet(
   };
   await writer.send({ welcome });
   const { proof } = read(proofShape, await reader.next(), "a proof");
-  if (!sameProof(proof, proofOf(token, "client", nonces))) {
+  if (!sameSecret(proof, proofOf(token, "client", nonces))) {
     throw new RumError("unauthorized", "The client does not know this machine's token");
   }
   return hello;
@@ -100,13 +100,13 @@ export async function introduce(
   },
 ): Promise<Welcome> {
   const { token, version, build } = options;
-  const nonce = randomBytes(32).toString("hex");
+  const nonce = hexOf(crypto.getRandomValues(new Uint8Array(32)));
   const proto = options.protocol ?? DAEMON_PROTOCOL;
   await writer.send({ hello: { proto, version, build, nonce } });
   const answer = await reader.next();
   const { welcome } = read(welcomeShape, answer, "a welcome");
   const nonces = `${nonce} ${welcome.nonce}`;
-  if (!sameProof(welcome.proof, proofOf(token, "daemon", nonces))) {
+  if (!sameSecret(welcome.proof, proofOf(token, "daemon", nonces))) {
     throw new RumError(
       "unauthorized",
       "What answers at the machine's socket does not know the machine's token",
@@ -132,12 +132,7 @@ function limit(given: unknown, ours: number): number {
 }
 
 function proofOf(token: string, side: "daemon" | "client", nonces: string): string {
-  return createHmac("sha256", token).update(`rum daemon socket ${side} ${nonces}`).digest("hex");
-}
-
-function sameProof(a: string, b: string): boolean {
-  const [x, y] = [new TextEncoder().encode(a), new TextEncoder().encode(b)];
-  return x.length === y.length && timingSafeEqual(x, y);
+  return hmacSha256Hex(token, `rum daemon socket ${side} ${nonces}`);
 }
 
 function read<T>(shape: Shape<T>, frame: { value: unknown } | undefined, wanted: string): T {

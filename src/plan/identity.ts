@@ -4,6 +4,7 @@
  * talking to each other, and two same-named projects never share a domain or an address.
  */
 import { createHash } from "node:crypto";
+import { sha256Hex } from "../base/sha256.ts";
 
 export interface Identity {
   /** 8 hex digits. */
@@ -71,10 +72,6 @@ export function driveSerial(name: string): string {
   const plain = `rum-${name}`;
   if (plain.length <= 20) return plain;
   return `rum-${name.slice(0, 7)}-${sha256Hex(`drive:${name}`).slice(0, 8)}`;
-}
-
-export function sha256Hex(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }
 
 function hexBytes(hex: string): Uint8Array {

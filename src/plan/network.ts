@@ -13,7 +13,8 @@
  */
 import type { Config, InterfaceConfig } from "../config/types.ts";
 import { RumError } from "../base/errors.ts";
-import { bridgeName, macOf, networkName, sha256Hex, uuidOf } from "./identity.ts";
+import { sha256Hex } from "../base/sha256.ts";
+import { bridgeName, macOf, networkName, uuidOf } from "./identity.ts";
 import { formatIpv4, parseIpv4, parsePrefix, type Prefix, prefixesOverlap } from "./ipv4.ts";
 import type { HostFacts, PlannedNetwork, PlannedNic } from "./types.ts";
 

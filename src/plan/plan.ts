@@ -9,7 +9,8 @@
  */
 import type { Config, ScriptConfig } from "../config/types.ts";
 import { RumError } from "../base/errors.ts";
-import { driveSerial, hypervisorName, identityOf, sha256Hex } from "./identity.ts";
+import { sha256Hex } from "../base/sha256.ts";
+import { driveSerial, hypervisorName, identityOf } from "./identity.ts";
 import { planMount } from "./mounts.ts";
 import { planNetworking } from "./network.ts";
 import { machinePaths } from "./paths.ts";
