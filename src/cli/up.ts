@@ -28,12 +28,38 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const reset = await resetOf(context, options, config.name);
   const detach = options.detach === true ||
     (options.attach !== true && !context.stdinIsTerminal);
-  await using client = await startedDaemon(context, target);
-  return await follow(context, target, client, {
+  const asked: UpOptions = {
     detach,
     attach: options.attach === true,
     ...(reset === undefined ? {} : { reset }),
-  });
+  };
+  for (let attempt = 1;; attempt++) {
+    await using client = await startedDaemon(context, target);
+    try {
+      return await follow(context, target, client, asked);
+    } catch (thrown) {
+      if (!isEnding(thrown) || attempt === ENDINGS_MAX) throw thrown;
+      // It takes nothing new any more and frees the machine soon; the next one begins with this.
+      context.out.detail(`${thrown.message}; waiting for its end`);
+      await goneSoon(client);
+    }
+  }
+}
+
+const ENDINGS_MAX = 5;
+const END_MS = 10_000;
+
+/** Refused before it began: the machine's work was done just then, or a cut-short destroy was ended. */
+function isEnding(thrown: unknown): thrown is RumError {
+  return thrown instanceof RumError && thrown.code === "shutting_down" &&
+    thrown.data?.began !== true;
+}
+
+async function goneSoon(client: DaemonClient): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, END_MS);
+  await Promise.race([client.ended, late]);
+  clearTimeout(timer);
 }
 
 interface UpOptions {

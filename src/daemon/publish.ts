@@ -26,7 +26,7 @@ export interface Published {
 export async function publishSocket(paths: MachinePaths): Promise<Published> {
   await ensureOwnFolder(paths.socketFolder, { mode: folderMode() });
   const boundPath = paths.pendingSocket(Deno.pid);
-  await clearName(boundPath);
+  await clearPending(paths);
   await clearName(paths.socket);
   let listener: Deno.UnixListener;
   const before = Deno.umask(0o077);
@@ -84,6 +84,18 @@ export async function checkSocketName(
     );
   }
   return "socket";
+}
+
+/** Sockets that killed holders bound and did not get to publish. */
+async function clearPending(paths: MachinePaths): Promise<void> {
+  const own = paths.pendingSocket(Deno.pid);
+  for await (const { name, isSymlink, isFile } of Deno.readDir(paths.socketFolder)) {
+    const path = `${paths.socketFolder}/${name}`;
+    // What is no socket is refused only where it is in our own way.
+    if (/^rum\.sock\.\d+$/.test(name) && (path === own || !isSymlink && !isFile)) {
+      await clearName(path);
+    }
+  }
 }
 
 /** A dead socket of ours goes; a living one is somebody who does not hold the lock. */

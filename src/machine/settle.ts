@@ -64,6 +64,7 @@ export function settle(
       message: `The background process was ended while "${request.kind}" was under way; ` +
         "the machine was left as it is",
       hint: "rum status",
+      data: { began: true },
     });
   }
   switch (request.kind) {

@@ -124,26 +124,31 @@ export async function checkOwnFile(path: string, options: FolderOptions = {}): P
   return true;
 }
 
+const SWAPS_MAX = 8;
+
 /** Opens a regular file of ours, or undefined when there is none. Never creates, never follows. */
 export async function openOwnFile(
   path: string,
   options: FolderOptions & { write?: boolean } = {},
 ): Promise<Deno.FsFile | undefined> {
-  if (!await checkOwnFile(path, options)) return undefined;
-  let file: Deno.FsFile;
-  try {
-    file = await Deno.open(path, { read: true, write: options.write === true });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw fileError(error, `Cannot open "${path}"`);
-  }
-  try {
-    if (await isStill(path, file)) return file;
-  } catch (error) {
+  // Whoever writes it does so by rename, and may do that between our look and our open.
+  for (let attempt = 0; attempt < SWAPS_MAX; attempt++) {
+    if (!await checkOwnFile(path, options)) return undefined;
+    let file: Deno.FsFile;
+    try {
+      file = await Deno.open(path, { read: true, write: options.write === true });
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw fileError(error, `Cannot open "${path}"`);
+    }
+    try {
+      if (await isStill(path, file)) return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
     file.close();
-    throw error;
   }
-  file.close();
   throw new RumError("state_invalid", `Cannot use "${path}": it was swapped while it was opened`);
 }
 

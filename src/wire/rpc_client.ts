@@ -175,6 +175,12 @@ export class RpcClient {
     reject: (error: unknown) => void,
   ): Promise<void> {
     const reader = input.getReader();
+    let lost = false;
+    const send = (note: object) =>
+      this.#writer.send(note).catch((thrown) => {
+        lost = !(thrown instanceof RumError);
+        throw thrown;
+      });
     const stop = () => void reader.cancel().catch(() => {});
     finished.addEventListener("abort", stop, { once: true });
     try {
@@ -186,13 +192,14 @@ export class RpcClient {
           const size = await window.take(Math.min(value.length - at, CHUNK_BYTES));
           if (size === 0) return;
           const data = value.subarray(at, at + size).toBase64();
-          await this.#writer.send({ notify: "input", id, data });
+          await send({ notify: "input", id, data });
           at += size;
         }
       }
-      await this.#writer.send({ notify: "input", id, end: true });
+      await send({ notify: "input", id, end: true });
     } catch (thrown) {
-      if (finished.aborted || this.#over !== undefined) return;
+      // As for the request itself: a dead connection is told by the reader, and in its words.
+      if (finished.aborted || lost || this.#over !== undefined) return;
       this.#notify({ notify: "cancel", id });
       reject(toRumError(thrown));
     } finally {
