@@ -17,9 +17,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const asked = outputAsked(argv, env);
   let out = outputFor(asked, env, { verbose: false, quiet: false });
   try {
-    if (Deno.build.os !== "linux") {
-      throw new RumError("not_linux", `rum needs Linux with libvirt; this is ${Deno.build.os}`);
-    }
+    requireLinux(Deno.build.os);
     const parsed = await parseCommandLine(argv, env, stdoutIsTerminal ? terminalColumns() : 100);
     switch (parsed.kind) {
       case "help":
@@ -43,6 +41,13 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 
   function contextOf(output: Output) {
     return { out: output, env, stdinIsTerminal, stdoutIsTerminal };
+  }
+}
+
+/** @throws {RumError} `not_linux` */
+export function requireLinux(os: string): void {
+  if (os !== "linux") {
+    throw new RumError("not_linux", `rum needs Linux with libvirt; this is ${os}`);
   }
 }
 

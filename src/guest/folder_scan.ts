@@ -21,6 +21,8 @@ export interface ScanOptions {
   /** What cannot be read or named, and why. */
   readonly onSkipped: (path: string, why: string) => void;
   readonly signal?: AbortSignal;
+  /** Default 200,000. */
+  readonly maxEntries?: number;
 }
 
 /**
@@ -39,6 +41,7 @@ export async function scanTree(
       hint: "rum config check",
     });
   }
+  const { maxEntries = MAX_ENTRIES } = options;
   let slice = performance.now();
   const stack = [top];
   while (stack.length > 0) {
@@ -55,10 +58,10 @@ export async function scanTree(
     options.onFolder(folder);
     for (const entry of readFolder(root, folder, options)) {
       into.set(entry.path, entry);
-      if (into.size > MAX_ENTRIES) {
+      if (into.size > maxEntries) {
         throw new RumError(
           "host_limit",
-          `The shared folder ${root} holds more than ${MAX_ENTRIES} files`,
+          `The shared folder ${root} holds more than ${maxEntries} files`,
           { hint: `Name what is not needed in ${root}/.rumignore` },
         );
       }

@@ -171,10 +171,11 @@ Deno.test("vsock asked for on a host without it is refused, auto falls back and 
   });
 });
 
-Deno.test("the channel is a stream where its socket would not open for us", () => {
+Deno.test("the channel is a stream where QEMU is not our own user's", () => {
   const env = { uid: 1000, home: "/home/ann" };
   assert.equal(makePlan(sampleConfig(), richFacts({ env })).transport.channel, "stream");
-  assert.equal(makePlan(sampleConfig(), richFacts()).transport.channel, "socket");
+  assert.equal(makePlan(sampleConfig(), richFacts()).transport.channel, "stream");
+  assert.equal(makePlan(sampleConfig(), sampleFacts()).transport.channel, "socket");
 });
 
 Deno.test("room: memory and disk that are short are refused with found and wanted", () => {

@@ -73,8 +73,10 @@ Deno.test("parseMachineXml reads back who it is, whatever the path holds", async
     "rum-data",
     "rum-a-rathe-e08fb145",
   ]);
-  assert.equal(parsed.agentChannel?.path, odd.paths.agentSocket);
+  assert.equal(parsed.agentChannel?.path, undefined, "the system daemon's QEMU picks its own");
   assert.equal(isOurs(parsed, odd), true);
+  const own = await parseMachineXml(domainXml(domainSpecOf(small, parts)));
+  assert.equal(own.agentChannel?.path, small.paths.agentSocket);
 });
 
 Deno.test("isOurs wants UUID, id and namespace, all three", async () => {
