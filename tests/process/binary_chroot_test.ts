@@ -44,6 +44,8 @@ exec chroot $root /bin/sh -s
 
 const COMMANDS: readonly { readonly args: string; readonly says: RegExp }[] = [
   { args: "version", says: /^rum \d/ },
+  // The user that libvirt's driver looks up comes with a package that a bare system does not have.
+  { args: "doctor --fix -y", says: /./ },
   { args: "up -d --timeout 5m", says: /./ },
   { args: "exec -- uname -s", says: /^Linux$/m },
   { args: "status", says: /embed/ },
