@@ -33,6 +33,7 @@ import {
   readConfigPath,
   removeMachineFolder,
 } from "../store/machine_folder.ts";
+import { isLostWithHost } from "../store/list_machines.ts";
 import { removeSeedsBut, writeSeedFile } from "../store/seed_file.ts";
 import { ensureSshKey } from "../store/ssh_key.ts";
 import { bootId } from "../store/flock.ts";
@@ -146,7 +147,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     machine,
     status,
     initial: recovered.state,
-    lostWithHost: loaded !== undefined && await ranBefore(loaded.record) && isOff(status.state),
+    lostWithHost: loaded !== undefined && isOff(status.state) &&
+      isLostWithHost(loaded.record, await bootId()),
   });
   if (recovered.takeUp !== undefined) {
     assembled.engine.controller.observe({ kind: "take_up", what: recovered.takeUp });
@@ -172,11 +174,6 @@ async function firstRecord(
     rumVersion: VERSION,
     now: clock.now().toISOString(),
   });
-}
-
-/** In another boot of this host, and nobody had asked for its end. */
-async function ranBefore({ desired, host_boot_id }: MachineRecord): Promise<boolean> {
-  return desired === "running" && host_boot_id !== undefined && host_boot_id !== await bootId();
 }
 
 interface Parts extends EngineOptions {
@@ -311,7 +308,12 @@ function assemble(parts: Parts): { engine: Engine } {
   });
 
   const world = watchWorld(machine(), {
-    observe: (fact) => controller.observe(fact),
+    observe(fact) {
+      // The agent of the boot before must not be taken for that of the new one: its link still
+      // stands, because a reset tells nobody goodbye.
+      if (fact.kind === "rebooted") link.guestGone();
+      controller.observe(fact);
+    },
     power(on) {
       if (on) {
         consoleLog.powerOn();

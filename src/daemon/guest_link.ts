@@ -2,6 +2,7 @@
  * The machine's link to its agent while it is powered: made when the machine starts, given up when
  * it goes off, so that nobody dials a socket that no QEMU listens on.
  */
+import { RumError } from "../base/errors.ts";
 import type { AgentClient } from "../guest/agent_client.ts";
 import { AgentSession, type SessionEvent } from "../guest/agent_session.ts";
 import { channelLink } from "../guest/link_channel.ts";
@@ -30,6 +31,8 @@ export interface PoweredLink {
   readonly client: AgentClient | undefined;
   /** What `status` shows; undefined while off. */
   readonly transport: string | undefined;
+  /** The guest was reset: what answered before is gone, the next hello is another boot's. */
+  guestGone(): void;
   /** The machine went off, or the daemon ends. */
   powerOff(): Promise<void>;
 }
@@ -55,6 +58,11 @@ export function createPoweredLink(options: PoweredLinkOptions): PoweredLink {
     },
     get transport() {
       return present?.link.transport;
+    },
+    guestGone() {
+      present?.session.client?.close(
+        new RumError("agent_restarted", "The guest rebooted under this request"),
+      );
     },
     async powerOff() {
       const old = present;
