@@ -24,6 +24,8 @@ export interface StopRequest {
 
 /** How long a daemon may keep silent before it is ended. */
 const HUNG_MS = 10_000;
+/** A failed attempt to connect took this long before we learned of it. */
+const ATTEMPT_MS = 3000;
 
 /** @returns what was done, or undefined when there was nothing to do it to */
 export async function stopMachine(
@@ -46,7 +48,7 @@ export async function stopMachine(
       if (!(thrown instanceof RumError)) throw thrown;
       switch (thrown.code) {
         case "daemon_hung":
-          hungSince ??= performance.now();
+          hungSince ??= performance.now() - ATTEMPT_MS;
           if (performance.now() - hungSince < HUNG_MS) break;
           context.out.note("The machine's background process does not answer; ending it");
           await endHungDaemon(target.paths, { signal: context.signal });

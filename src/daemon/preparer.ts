@@ -18,8 +18,16 @@ import { adoptAtStart } from "../plan/adopt.ts";
 import { checkRoom } from "../plan/room.ts";
 import type { HostFacts, Plan, PlannedDrive } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
-import { diskSize, growDisk, publishDisk, writeBlankDisk, writeOverlay } from "../store/disks.ts";
+import {
+  diskBase,
+  diskSize,
+  growDisk,
+  publishDisk,
+  writeBlankDisk,
+  writeOverlay,
+} from "../store/disks.ts";
 import { type EnsuredImage, ensureImage, verifyInBackground } from "../store/image_ensure.ts";
+import { digestInPath } from "../store/image_layout.ts";
 import type { ImageProgress } from "../store/image_types.ts";
 import { writeFileAtomic } from "../store/atomic.ts";
 import { forceOff } from "./power.ts";
@@ -76,7 +84,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
       try {
         const image = making
           ? await newDisk(plan, facts, signal)
-          : await keptDisk(plan, existing, signal);
+          : await keptDisk(plan, facts, existing, signal);
         await faultPoint("gather.disk");
         await pendingDrives(plan, reset === "all");
         await faultPoint("gather.drives");
@@ -194,10 +202,11 @@ export function createPreparer(options: PreparerOptions): Preparer {
   /** The disk that is there; larger when rum.toml says so now. */
   async function keptDisk(
     plan: Plan,
+    facts: HostFacts,
     size: number,
     signal: AbortSignal,
   ): Promise<ImageOfRecord> {
-    const image = record().image;
+    const image = await imageBelow(plan, facts);
     if (image === undefined) {
       throw new RumError(
         "state_invalid",
@@ -217,6 +226,19 @@ export function createPreparer(options: PreparerOptions): Preparer {
       emit({ kind: "progress", step: "disk", text: `grown to ${formatSize(plan.diskBytes)}` });
     }
     return image;
+  }
+
+  /**
+   * The record names the image after the disk got its place, so a crash between the two, or a record
+   * that was lost, leaves it to the disk; which is believed where it names a base image of ours.
+   */
+  async function imageBelow(plan: Plan, facts: HostFacts): Promise<ImageOfRecord | undefined> {
+    const recorded = record().image;
+    const base = await diskBase(plan.paths.overlay);
+    if (base === undefined || base.path === recorded?.path) return recorded;
+    const digest = digestInPath(base.path);
+    if (digest === undefined || !base.path.startsWith(`${facts.paths.images}/`)) return recorded;
+    return { digest, format: base.format, path: base.path, source: plan.image.base };
   }
 
   async function pendingDrives(plan: Plan, replaceAll: boolean): Promise<void> {

@@ -45,6 +45,17 @@ export async function diskSize(path: string): Promise<number | undefined> {
   return (await readHeader(path))?.header.virtualSizeBytes;
 }
 
+/** What a disk of ours stands on, in its own words; undefined when on nothing, or it is not there. */
+export async function diskBase(
+  path: string,
+): Promise<{ readonly path: string; readonly format: "qcow2" | "raw" } | undefined> {
+  const { backingFile, backingFormat } = (await readHeader(path))?.header ?? {};
+  if (backingFile === undefined) return undefined;
+  return backingFormat === "qcow2" || backingFormat === "raw"
+    ? { path: backingFile, format: backingFormat }
+    : undefined;
+}
+
 /**
  * Makes a disk at least this large. The machine must be off and the caller must hold its lock.
  *
