@@ -29,6 +29,7 @@ export function listedDocument(machine: ListedMachine): Record<string, unknown> 
     config_exists: configExists,
     daemon: machine.daemonPid === undefined ? null : { pid: machine.daemonPid },
     ...(machine.qemuAlive === undefined ? {} : { qemu_alive: machine.qemuAlive }),
+    ...(machine.lostWithHost ? { lost_with_host: true } : {}),
     ...(machine.problem === undefined ? {} : { problem: machine.problem }),
   };
 }
@@ -40,7 +41,7 @@ export function listText(machines: readonly ListedMachine[]): string {
     machines.map((machine) => [
       machine.name,
       machine.id,
-      machine.phase,
+      machine.lostWithHost ? `${machine.phase} (ran when the host went down)` : machine.phase,
       String(machine.cpus ?? "-"),
       machine.memoryBytes === undefined ? "-" : formatSize(machine.memoryBytes),
       machine.ports.map(({ host, guest }) => `${host === 0 ? "auto" : host}:${guest}`)

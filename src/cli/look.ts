@@ -72,7 +72,11 @@ async function recorded(target: Target, why: RumError): Promise<MachineLook> {
     };
   }
   const { record } = reading;
-  const { powerOf } = await import("../store/recorded_power.ts");
+  const [{ powerOf }, { isLostWithHost }, { bootId }] = await Promise.all([
+    import("../store/recorded_power.ts"),
+    import("../store/list_machines.ts"),
+    import("../store/flock.ts"),
+  ]);
   const { plan } = record;
   const now = phaseNow(record.phase, await powerOf(record));
   return {
@@ -105,7 +109,12 @@ async function recorded(target: Target, why: RumError): Promise<MachineLook> {
       service_count: plan.services.length,
     }),
     daemon,
-    degraded: degradedBy(now.phase, daemon.state),
+    degraded: [
+      ...(isLostWithHost(record, await bootId())
+        ? ["it was running when its host went down; rum up starts it"]
+        : []),
+      ...degradedBy(now.phase, daemon.state),
+    ],
   };
 }
 

@@ -95,6 +95,8 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
       const before = known.get(key)?.view;
       known.set(key, { view, atMs });
       if (before?.state === view.state && before.generation === view.generation) continue;
+      // That it is not there yet is no news; that it starts is.
+      if (before === undefined && view.due) continue;
       const { service, index, state, text } = view;
       emit({ kind: "service", service, index, state, ...(text === undefined ? {} : { text }) });
     }
@@ -177,9 +179,9 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
   };
 }
 
-/** A one-off that ended well did its work; whoever waits for one service by name wants it running. */
-function isUp({ state, generation }: InstanceView, running: boolean): boolean {
-  return state === "running" || (!running && state === "stopped" && generation > 0);
+/** A one-off that ended well did its work, and one that was stopped is wanted so; whoever waits for one service by name wants it running. */
+function isUp({ state, due }: InstanceView, running: boolean): boolean {
+  return state === "running" || (!running && state === "stopped" && !due);
 }
 
 function keyOf({ service, index }: { service: string; index: number }): string {

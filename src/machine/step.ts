@@ -203,7 +203,7 @@ function phaseEvent(before: MachineState, after: MachineState): Effect {
       ...(stage === undefined ? {} : { stage }),
       owner: ownerOf(after).kind,
       first_boot: firstBootOf(after).kind,
-      ...(after.kind === "running" ? { ready: after.ready.kind === "ready" } : {}),
+      ...("ready" in after ? { ready: after.ready.kind === "ready" } : {}),
       ...(cause === undefined ? {} : {
         cause: {
           code: cause.code,

@@ -217,7 +217,8 @@ export function replay(events: Iterable<MachineEvent>): Replayed {
     seq = event.seq;
     switch (event.kind) {
       case "phase":
-        last = event;
+        // The background process went, and the machine stayed as it was.
+        if (event.phase !== "over") last = event;
         owner = event.owner;
         // Nothing in a guest outlives its power.
         if (["absent", "stopped", "over"].includes(event.phase)) {

@@ -136,6 +136,8 @@ export const instanceView = object({
   restarts: integer(),
   /** Until the next start, in `backoff`. */
   retryInMs: optional(real()),
+  /** Has no process yet and is about to: it waits for its turn, or is being spawned. */
+  due: optional(flag()),
   /** How the last process ended, or why nothing runs: one line. */
   text: optional(text()),
   /** Found running after the agent itself restarted. */

@@ -17,7 +17,8 @@ function view(
   index: number,
   now: Now,
 ): InstanceView {
-  const waits = entry.waiting.includes(index) && entry.spec.after.length > 0
+  const waiting = entry.waiting.includes(index);
+  const waits = waiting && entry.spec.after.length > 0
     ? `waits for ${entry.spec.after.join(", ")}`
     : undefined;
   const text = waits ?? instance.text;
@@ -40,6 +41,7 @@ function view(
     ...(instance.kind === "backoff"
       ? { retryInMs: Math.max(0, instance.untilMs - now.monotonicMs) }
       : {}),
+    ...(waiting || instance.kind === "spawning" ? { due: true } : {}),
     ...(text === undefined ? {} : { text }),
   };
 }

@@ -27,6 +27,8 @@ export interface ListedMachine {
   readonly daemonPid?: number;
   /** QEMU lives, by pid and start time. Only known where it was recorded. */
   readonly qemuAlive?: boolean;
+  /** It ran when its host went down, and nobody has started it since. */
+  readonly lostWithHost?: boolean;
   /** Why this row is incomplete. */
   readonly problem?: { readonly code: string; readonly message: string };
   readonly record?: MachineRecord;
@@ -96,6 +98,7 @@ async function listOne(
       configExists,
       ...(daemonAlive && daemon !== undefined ? { daemonPid: daemon.pid } : {}),
       ...(qemuAlive === undefined ? {} : { qemuAlive }),
+      ...(isLostWithHost(record, boot) ? { lostWithHost: true } : {}),
       record,
     };
   } catch (error) {
@@ -113,6 +116,18 @@ async function listOne(
       problem,
     };
   }
+}
+
+/** Wanted running, and recorded in another boot of the host that it ran on. */
+export function isLostWithHost(
+  { desired, host_boot_id, hypervisor }: Pick<
+    MachineRecord,
+    "desired" | "host_boot_id" | "hypervisor"
+  >,
+  boot: string,
+): boolean {
+  return desired === "running" && host_boot_id !== undefined && host_boot_id !== boot &&
+    hypervisor?.kind !== "remote";
 }
 
 const NEEDS_POWER = ["starting", "provisioning", "running", "paused", "stopping"];

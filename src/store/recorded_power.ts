@@ -17,8 +17,12 @@ export async function recordedPower(paths: MachinePaths): Promise<"on" | "off"> 
 
 export async function powerOf(record: MachineRecord): Promise<"on" | "off"> {
   const { qemu } = record;
+  // Nothing of this host outlives its boot; a remote host has its own.
+  const here = record.hypervisor?.kind !== "remote";
+  if (here && record.host_boot_id !== undefined && record.host_boot_id !== await bootId()) {
+    return "off";
+  }
   if (qemu !== undefined) {
-    if (record.host_boot_id !== undefined && record.host_boot_id !== await bootId()) return "off";
     return (await processIdentity(qemu.pid))?.start_time === qemu.start_time ? "on" : "off";
   }
   return POWERED.has(record.phase.kind) && record.phase.text !== "failed (off)" ? "on" : "off";
