@@ -1,0 +1,132 @@
+/**
+ * What the next command does about a daemon that was killed, hangs, or was never one; and that
+ * nothing which is not ours is signalled or deleted on the way.
+ */
+import assert from "node:assert/strict";
+import { alive, fakeWorld, kill, until } from "../support/fake_guest.ts";
+
+Deno.test("kill -9 of the daemon: the machine is untouched, the next command heals and says so", async () => {
+  await using world = await fakeWorld({ prefix: "rum-heal-" });
+  await world.ok(["up", "-d"]);
+  const before = await world.record();
+  const daemon = (await world.holder())!;
+  kill(daemon);
+  await until("the daemon is dead", async () => !await alive(daemon));
+  const recorded = await world.status();
+  assert.equal(recorded.as_recorded, true);
+  assert.equal(recorded.phase, "running");
+  assert.equal(recorded.daemon.state, "absent");
+  const { stderr, stdout } = await world.ok(["exec", "echo", "here"]);
+  assert.equal(stdout, "here\n");
+  assert.match(stderr, /background process was gone.*daemon\.log/s);
+  assert.equal((await world.record())?.pid, before?.pid, "the machine was not touched");
+  assert.equal((await world.boots()).length, 1);
+  const healed = await world.status();
+  assert.equal(healed.as_recorded, false);
+  assert.notEqual(healed.daemon.pid, daemon);
+});
+
+Deno.test("SIGSTOP of the daemon: status says hung, down ends it and stops the machine", async () => {
+  await using world = await fakeWorld({ prefix: "rum-hung-" });
+  await world.ok(["up", "-d"]);
+  const daemon = (await world.holder())!;
+  kill(daemon, "SIGSTOP");
+  const started = performance.now();
+  const { json } = await world.ok(["status", "-o", "json"]);
+  const tookMs = performance.now() - started;
+  assert.equal(json.daemon.state, "hung");
+  assert.equal(json.daemon.pid, daemon);
+  console.log(`status of a hung daemon: ${Math.round(tookMs)} ms`);
+  await world.ok(["down"]);
+  assert.ok(!await alive(daemon), "the hung daemon was ended");
+  assert.ok(!await world.powered());
+  assert.equal((await world.status()).phase, "stopped");
+  await world.ok(["up", "-d"]);
+});
+
+Deno.test("CTR-D005: what stands at the socket's name and is no socket of ours is refused, not deleted", async (t) => {
+  await using world = await fakeWorld({ prefix: "rum-name-" });
+  await world.ok(["up", "-d"]);
+  await world.ok(["daemon", "stop"]);
+  await world.settled();
+  const { socket } = world.paths;
+  const refused = async (found: RegExp) => {
+    for (const args of [["up", "-d"], ["down"], ["destroy", "-y"], ["exec", "true"]]) {
+      const { code, stderr } = await world.rum(args);
+      assert.notEqual(code, 0, `rum ${args.join(" ")} went over it`);
+      assert.match(stderr, found, `rum ${args.join(" ")}`);
+    }
+    assert.ok(await world.powered(), "the machine was touched");
+  };
+  await t.step("a regular file", async () => {
+    await Deno.writeTextFile(socket, "mine");
+    await refused(/regular file/);
+    assert.equal(await Deno.readTextFile(socket), "mine");
+    await Deno.remove(socket);
+  });
+  await t.step("a symbolic link", async () => {
+    await Deno.symlink("/dev/null", socket);
+    await refused(/symbolic link/);
+    assert.equal(await Deno.readLink(socket), "/dev/null");
+    await Deno.remove(socket);
+  });
+  await t.step("a socket that somebody else serves", async () => {
+    const foreign = Deno.listen({ transport: "unix", path: socket });
+    const served = (async () => {
+      for await (const conn of foreign) {
+        await conn.write(new TextEncoder().encode("220 mail.example ESMTP\r\n")).catch(() => {});
+        conn.close();
+      }
+    })();
+    const { ino } = await Deno.lstat(socket);
+    await refused(/another process listens there|neither ok nor error|protocol|frame/i);
+    assert.equal((await Deno.lstat(socket)).ino, ino);
+    foreign.close();
+    await served;
+  });
+  await world.ok(["up", "-d"]);
+});
+
+Deno.test("a pid in daemon.json and in the lock file that is somebody else's by now: nobody is signalled", async () => {
+  await using world = await fakeWorld({ prefix: "rum-pid-" });
+  await world.ok(["up", "-d"]);
+  const daemon = (await world.holder())!;
+  kill(daemon);
+  await until("the daemon is dead", async () => !await alive(daemon));
+  const innocent = new Deno.Command("sleep", { args: ["600"] }).spawn();
+  for (const path of [world.paths.daemonJson, world.paths.lock]) {
+    const record = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, JSON.stringify({ ...record, pid: innocent.pid }));
+  }
+  await Deno.writeTextFile(world.paths.pid, `${innocent.pid}\n`);
+  await world.status();
+  await world.ok(["down"]);
+  await world.ok(["up", "-d"]);
+  await world.ok(["destroy", "-y"]);
+  assert.ok(await alive(innocent.pid), "an innocent process was ended");
+  innocent.kill("SIGKILL");
+  await innocent.status;
+});
+
+Deno.test("a full disk in mid-boot: up says so by name, down works, and with room up goes on", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-full-",
+    toml: '[provision.system]\nscript = "echo x >> /home/rum/ran"\n',
+  });
+  // Everything that is recorded from the start of the boot on meets a full disk.
+  const fault = ["state.json@3+", "domain.xml", "token@2+"].map((at) => {
+    const [file, nth] = at.split("@");
+    return `write.${file}.begun${nth === undefined ? "" : `@${nth}`}:enospc`;
+  });
+  const full = await world.rum(["up", "-d"], { env: { RUM_TEST_FAULT: fault.join(",") } });
+  assert.notEqual(full.code, 0);
+  assert.match(full.stderr, /no space is left on the disk/);
+  assert.match(full.stderr, /df -h/);
+  const disk = await world.disk();
+  await world.ok(["down"]);
+  await world.ok(["daemon", "stop"]);
+  await world.settled();
+  await world.ok(["up", "-d"]);
+  assert.equal(await world.disk(), disk);
+  assert.equal((await world.ok(["exec", "cat /home/rum/ran"])).stdout, "x\n");
+});

@@ -1,0 +1,126 @@
+/**
+ * Many commands at once on one machine: one machine, one daemon, records and hypervisor agree, and
+ * nothing is orphaned. On the fake hypervisor, with real processes and the real agent.
+ */
+import assert from "node:assert/strict";
+import { type FakeWorld, fakeWorld, until } from "../support/fake_guest.ts";
+import { nothingLeft } from "../support/fault_matrix.ts";
+
+const FULL = Deno.env.get("FULL") === "1";
+
+Deno.test("twenty parallel up -d of one machine: one machine, one daemon, all exit 0", async () => {
+  await using world = await fakeWorld({ prefix: "rum-twenty-" });
+  const many = await Promise.all(
+    Array.from({ length: 20 }, () => world.rum(["up", "-d"], { timeoutMs: 120_000 })),
+  );
+  assert.deepEqual(many.map((r) => r.code), Array(20).fill(0), many.map((r) => r.stderr).join(""));
+  assert.equal((await world.boots()).length, 1, "it was started once");
+  const serving = (await world.processes()).filter(({ command }) => / --serve /.test(command));
+  assert.equal(serving.length, 1, JSON.stringify(serving));
+  const status = await world.status();
+  assert.equal(status.phase, "running");
+  assert.equal(status.daemon.pid, serving[0].pid);
+  await world.ok(["destroy", "-y"]);
+  await nothingLeft(world);
+});
+
+/** mulberry32: a run that failed can be run again by its seed. */
+function random(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const WORDS = [["up", "-d"], ["up", "-d"], ["down"], ["destroy", "-y"], ["status"]];
+/** What a command may say when another one overtook it: interrupted, busy, not running any more. */
+const OVERTAKEN = new Set([0, 5, 6, 7, 130]);
+
+Deno.test("random interleavings of up, down, destroy, status: records and hypervisor agree", async () => {
+  const rounds = FULL ? 200 : 12;
+  const seed = Number(Deno.env.get("RACE_SEED") ?? Date.now() % 1_000_000);
+  const next = random(seed);
+  await using world = await fakeWorld({ prefix: "rum-race-", shutdownTimeout: "3s" });
+  for (let round = 0; round < rounds; round++) {
+    const commands = Array.from(
+      { length: 3 + Math.floor(next() * 3) },
+      () => ({ args: WORDS[Math.floor(next() * WORDS.length)], afterMs: next() * 600 }),
+    );
+    const results = await Promise.all(commands.map(async ({ args, afterMs }) => {
+      await new Promise((resolve) => setTimeout(resolve, afterMs));
+      return { args, ...await world.rum(args, { timeoutMs: 120_000 }) };
+    }));
+    const story = `seed ${seed}, round ${round}:\n` +
+      results.map((r) => `$ rum ${r.args.join(" ")} → ${r.code}\n${r.stderr}`).join("") +
+      await Deno.readTextFile(world.paths.daemonLog).catch(() => "");
+    for (const { args, code } of results) {
+      assert.ok(args[0] === "up" ? OVERTAKEN.has(code) : code === 0, `${args} → ${code}\n${story}`);
+    }
+    await agree(world, story);
+  }
+  await world.ok(["destroy", "-y"]);
+  await nothingLeft(world);
+});
+
+/** Once all commands are back: what is recorded, what the hypervisor says and what runs are one. */
+async function agree(world: FakeWorld, story: string): Promise<void> {
+  const { phase } = await world.status();
+  const record = await world.record();
+  const powered = await world.powered();
+  switch (phase) {
+    case "absent":
+      assert.equal(record, undefined, `absent, and the hypervisor knows it\n${story}`);
+      break;
+    case "stopped":
+      assert.ok(record !== undefined && record.state === "off" && !powered, story);
+      break;
+    case "running":
+      assert.ok(record?.state === "running" && powered, `running, and nothing runs\n${story}`);
+      break;
+    default:
+      assert.fail(`phase ${phase} with no command under way\n${story}`);
+  }
+  const guests = (await world.processes()).filter(({ command }) => /^unshare /.test(command));
+  assert.equal(guests.length, powered ? 1 : 0, `guests: ${JSON.stringify(guests)}\n${story}`);
+}
+
+Deno.test("down during a long script works at once, and the up says that it was stopped", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-long-",
+    toml: '[provision.boot]\nscript = "sleep 1200"\n',
+  });
+  const up = world.rum(["up", "-d"]);
+  await until("the script runs", async () => {
+    const { text } = await world.status();
+    return text === "provisioning (scripts)";
+  });
+  const down = await world.ok(["down"]);
+  assert.match(down.stdout, /off/);
+  assert.ok(!await world.powered());
+  const { code, stderr } = await up;
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /stopped while "up" was under way/);
+  const { phase } = await world.status();
+  assert.equal(phase, "stopped");
+});
+
+Deno.test("destroy wins over an up in its first boot, and over a down", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-wins-",
+    toml: '[provision.system]\nscript = "sleep 1200"\n',
+  });
+  const up = world.rum(["up", "-d"]);
+  await until(
+    "the script runs",
+    async () => (await world.status()).text === "provisioning (scripts)",
+  );
+  await world.behave({ ignoresShutdown: true });
+  const down = world.rum(["down"]);
+  await until("down waits for the guest", async () => (await world.status()).phase === "stopping");
+  await world.ok(["destroy", "-y"]);
+  assert.equal((await up).code, 130);
+  assert.equal((await down).code, 0);
+  await nothingLeft(world);
+});
