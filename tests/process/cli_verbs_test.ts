@@ -285,3 +285,40 @@ worldTest(
     });
   },
 );
+
+worldTest("console: bytes both ways, and the machine's end is its end", "", async (world) => {
+  await world.ok(["up", "-d"]);
+  const { hypervisor } = await world.status();
+  using served = Deno.listen({
+    transport: "unix",
+    path: `${world.folder}/${hypervisor.uuid}.console`,
+  });
+  const line = await served.accept();
+  const answering = (async () => {
+    const buffer = new Uint8Array(64);
+    for (let n = await line.read(buffer); n !== null; n = await line.read(buffer)) {
+      await line.write(
+        new TextEncoder().encode(`got ${new TextDecoder().decode(buffer.subarray(0, n))}`),
+      );
+    }
+    line.close();
+  })();
+  const child = world.box.spawn(["console"], { stdin: "" });
+  const input = child.stdin.getWriter();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const errors = new Response(child.stderr).text();
+  await input.write(new TextEncoder().encode("root\n"));
+  let seen = "";
+  while (!seen.includes("got root")) {
+    const next = await lines.read();
+    assert.ok(!next.done, `the console ended after "${seen}"`);
+    seen += next.value;
+  }
+  await world.ok(["down"]);
+  await answering;
+  assert.equal((await child.status).code, 0);
+  await lines.cancel();
+  assert.match(await errors, /The machine is off/);
+  await input.close().catch(() => {});
+  assert.equal((await world.rum(["console"])).code, 5);
+});
