@@ -347,6 +347,7 @@ function assemble(parts: Parts): { engine: Engine } {
         });
       }
       case "lost":
+        void folders.detach();
         return controller.observe({ kind: "agent_lost", detail: event.reason.message });
       case "refused":
         return parts.log(`The guest agent was refused: ${event.reason.message}`);

@@ -60,6 +60,7 @@ export class FolderEvents implements AsyncDisposable {
   async detach(): Promise<void> {
     const run = this.#run;
     this.#run = undefined;
+    this.#state = "waiting";
     run?.stop.abort(new RumError("cancelled", "The folder was detached"));
     await run?.done;
   }
@@ -108,14 +109,14 @@ export class FolderEvents implements AsyncDisposable {
       }
     } catch (thrown) {
       const error = toRumError(thrown);
+      if (signal.aborted) return;
       this.#state = "waiting";
-      if (!signal.aborted && error.code !== "agent_restarted") {
+      if (error.code !== "agent_restarted") {
         this.#state = "degraded";
         this.#why = error.message;
         warn(`Changes of ${source} are not told to the guest: ${error.message}`);
       }
     } finally {
-      this.#look = undefined;
       watched();
     }
   }

@@ -95,6 +95,7 @@ export class FolderSync implements AsyncDisposable {
   async detach(): Promise<void> {
     const run = this.#run;
     this.#run = undefined;
+    this.#state = "waiting";
     run?.stop.abort(new RumError("cancelled", "The folder was detached"));
     await run?.done;
   }
@@ -115,8 +116,9 @@ export class FolderSync implements AsyncDisposable {
         await this.#oneRun(client, signal, first);
       } catch (thrown) {
         const error = toRumError(thrown);
-        this.#state = "waiting";
         if (signal.aborted || LINK_ENDED.has(error.code)) {
+          // After a detach the next run may be under way, and the state is its.
+          if (!signal.aborted) this.#state = "waiting";
           first.reject(thrown);
           return;
         }
@@ -174,7 +176,7 @@ export class FolderSync implements AsyncDisposable {
     } finally {
       clearInterval(retry);
       pace[Symbol.dispose]();
-      this.#look = undefined;
+      if (this.#look === look) this.#look = undefined;
     }
   }
 
