@@ -31,7 +31,7 @@ export async function serviceSpecOf(service: ServiceConfig): Promise<ServiceSpec
 
 /** @throws {RumError} `config_invalid` with the number of the line */
 export function parseEnvFile(text: string, path: string): Record<string, string> {
-  const env: Record<string, string> = {};
+  const env = new Map<string, string>();
   for (const [index, line] of text.replace(/^\uFEFF/, "").split(/\r?\n/).entries()) {
     const plain = line.trimStart();
     if (plain === "" || plain.startsWith("#")) continue;
@@ -42,9 +42,10 @@ export function parseEnvFile(text: string, path: string): Record<string, string>
         hint: "rum config check",
       });
     }
-    env[name] = plain.slice(equals + 1);
+    env.set(name, plain.slice(equals + 1));
   }
-  return env;
+  // So that a variable named __proto__ is only a variable.
+  return Object.fromEntries(env);
 }
 
 async function readEnvFile(path: string, service: string): Promise<string> {
