@@ -20,6 +20,8 @@ import { touchAll } from "../folder_touch.ts";
 import type { Owner } from "../folder_write.ts";
 import { asRumError } from "./files.ts";
 
+const SLICE_MS = 20;
+
 export async function folderOpen(
   call: Call,
   context: AgentContext,
@@ -47,7 +49,14 @@ export async function folderApply(
   const { base, turn, stage } = context.folders.get(target);
   return await turn.run(async () => {
     const applying = new FolderApply({ base, top: target, owner, stage });
+    let slice = performance.now();
     for (;;) {
+      // What has arrived already comes without a turn of the event loop, and the files are written
+      // by blocking calls: without this a slow guest would not answer a ping for the whole batch.
+      if (performance.now() - slice > SLICE_MS) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        slice = performance.now();
+      }
       const record = await call.records.next();
       if (record === undefined) {
         throw new RumError("protocol_error", "A batch of changes ended without its end");

@@ -16,6 +16,9 @@ import { AgentCall } from "./agent_call.ts";
 import { sendBody } from "./agent_files.ts";
 import { MAX_ENTRIES } from "./folder_scan.ts";
 
+/** Of all paths together: what a hostile guest may make us keep. */
+const MAX_CHARACTERS = 64 * 1024 * 1024;
+
 export interface FolderAt {
   readonly source: string;
   readonly target: string;
@@ -30,11 +33,16 @@ export async function openFolder(
 ): Promise<Map<string, Entry>> {
   await using call = await AgentCall.open(mux, "folder.open", { target, user }, options);
   const base = new Map<string, Entry>();
+  let characters = 0;
   for (;;) {
     const next = await call.next(folderOpenResult);
     if (next.kind === "final") return base;
     if (next.record.kind !== KIND.event) throw call.lied("sent bytes instead of entries");
-    for (const entry of call.read(next.record, folderEntries).entries) base.set(entry.path, entry);
+    for (const entry of call.read(next.record, folderEntries).entries) {
+      characters += entry.path.length + (entry.to?.length ?? 0);
+      base.set(entry.path, entry);
+    }
+    if (characters > MAX_CHARACTERS) throw call.lied("names more than any folder holds");
     if (base.size > MAX_ENTRIES) throw call.lied(`knows more than ${MAX_ENTRIES} entries`);
   }
 }
