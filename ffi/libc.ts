@@ -91,6 +91,10 @@ export const LIBC = {
   },
   dup2: { parameters: ["i32", /* int oldfd */ "i32" /* int newfd */], result: "i32" },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
+  close_range: {
+    parameters: ["u32", /* unsigned first */ "u32", /* unsigned last */ "i32" /* int flags */],
+    result: "i32",
+  },
   read: {
     parameters: ["i32", /* int fd */ "buffer", /* void *buf */ "usize" /* size_t count */],
     result: "isize",

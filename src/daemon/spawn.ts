@@ -6,6 +6,7 @@
  *
  * Either resolves with what the new process said, or rejects with why there is none.
  */
+import { libc } from "../../ffi/libc.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { RumError } from "../base/errors.ts";
 import { printableLine } from "../base/printable.ts";
@@ -27,6 +28,7 @@ export interface SpawnOptions {
 /** @throws {RumError} `daemon_failed` with the tail of its log, `timeout` */
 export async function spawnDaemon(options: SpawnOptions): Promise<Readiness> {
   const { command, env, paths } = options;
+  keepDescriptorsHere();
   const child = new Deno.Command(command[0], {
     args: [...command.slice(1)],
     cwd: "/",
@@ -158,4 +160,19 @@ function collect(stream: ReadableStream<Uint8Array>) {
       await done;
     },
   };
+}
+
+const CLOSE_RANGE_CLOEXEC = 4;
+
+/**
+ * Whatever our own starter left open (a lock of `flock`, a pipe of a CI job) stays ours: a daemon,
+ * and QEMU below it, would hold it for as long as the machine lives. A C library or kernel without
+ * the call leaves things as they are.
+ */
+function keepDescriptorsHere(): void {
+  try {
+    libc("close_range")(3, 0xffffffff, CLOSE_RANGE_CLOEXEC);
+  } catch {
+    // glibc before 2.34.
+  }
 }
