@@ -16,7 +16,8 @@ import {
   removeMachineFolder,
 } from "../store/machine_folder.ts";
 import { loadState } from "../store/state_file.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import { openEngine } from "./open_engine.ts";
 import { serveOneShot } from "./one_shot.ts";
 
 export interface AloneOptions {

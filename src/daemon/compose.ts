@@ -6,7 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { toRumError } from "../base/errors.ts";
 import type { HostEnv, RumPaths } from "../plan/paths.ts";
 import { agentOf } from "./agent_access.ts";
-import { openEngine } from "./engine.ts";
+import { openEngine } from "./open_engine.ts";
 import { cpMethods } from "./methods/cp.ts";
 import { consoleMethods } from "./methods/console.ts";
 import { execMethods } from "./methods/exec.ts";

@@ -69,17 +69,17 @@ Deno.test("host folders in a guest: copied, shared, watched, and back after ever
   await using box = await sandbox({ prefix: "rum-mounts-" });
   const mounts = `[[mounts]]
 source = "./copy"
-target = "/work/copy"
+target = "/srv/copy"
 type = "sync"
 default = true
 
 [[mounts]]
 source = "./share"
-target = "/work/share"
+target = "/srv/share"
 inotify = true
 
 [provision.system]
-script = "cp /work/copy/first /root/seen"
+script = "cp /srv/copy/first /root/seen"
 `;
   const toml = await machineToml({ name: "mounts", toml: mounts });
   await box.config(toml);
@@ -94,7 +94,7 @@ script = "cp /work/copy/first /root/seen"
   await Deno.writeTextFile(`${share}/first`, "shared");
   const equal = () =>
     until(async () =>
-      (await box.ok(["exec", "-w", "/work/copy", "--", "sh", "-c", FINGERPRINT])).stdout ===
+      (await box.ok(["exec", "-w", "/srv/copy", "--", "sh", "-c", FINGERPRINT])).stdout ===
         await fingerprint(copy)
     );
   await box.ok(["up", "-d"], { timeoutMs: 400_000 });
@@ -105,20 +105,20 @@ script = "cp /work/copy/first /root/seen"
       "there before the scripts\n",
     );
     await equal();
-    const owner = await box.ok(["exec", "stat -c %U /work/copy /work/copy/deep/f1 | sort -u"]);
+    const owner = await box.ok(["exec", "stat -c %U /srv/copy /srv/copy/deep/f1 | sort -u"]);
     assert.equal(owner.stdout, "rum\n");
   });
 
   await t.step("watchers in the guest see what happens on the host", async () => {
     await box.ok(["exec", "-i", "--", "sh", "-c", "cat > /root/watch.py"], { stdin: WATCHER });
-    const shared = (await mountsOf(box)).find((row) => row.target === "/work/share")!;
+    const shared = (await mountsOf(box)).find((row) => row.target === "/srv/share")!;
     const child = box.spawn([
       "exec",
       "--",
       "python3",
       "/root/watch.py",
-      "/work/copy",
-      "/work/share",
+      "/srv/copy",
+      "/srv/share",
     ]);
     let text = "";
     const reading = (async () => {
@@ -127,8 +127,8 @@ script = "cp /work/copy/first /root/seen"
     const saw = (line: string) => until(() => text.split("\n").includes(line), () => text, 60_000);
     try {
       await saw("ready");
-      for (const [folder, at] of [[copy, "/work/copy"], [share, "/work/share"]]) {
-        const exact = at === "/work/copy" || shared.type === "sync";
+      for (const [folder, at] of [[copy, "/srv/copy"], [share, "/srv/share"]]) {
+        const exact = at === "/srv/copy" || shared.type === "sync";
         await Deno.writeTextFile(`${folder}/made`, "1");
         await saw(`${exact ? "CREATE" : "MODIFY"} ${at}/made`);
         await Deno.writeTextFile(`${folder}/first`, "changed on the host");
@@ -152,7 +152,7 @@ script = "cp /work/copy/first /root/seen"
   });
 
   await t.step("what both sides changed is reported, and neither is lost", async () => {
-    await box.ok(["exec", "echo guest > /work/copy/first"]);
+    await box.ok(["exec", "echo guest > /srv/copy/first"]);
     await Deno.writeTextFile(`${copy}/first`, "host");
     let rows: MountRow[] = [];
     await until(async () => {
@@ -160,8 +160,8 @@ script = "cp /work/copy/first /root/seen"
       return rows[0].state === "degraded";
     }, () => JSON.stringify(rows));
     assert.match(rows[0].trouble[0], /first: changed in the guest too/);
-    assert.equal((await box.ok(["exec", "cat /work/copy/first"])).stdout, "guest\n");
-    await box.ok(["cp", ":/work/copy/first", `${copy}/first`]);
+    assert.equal((await box.ok(["exec", "cat /srv/copy/first"])).stdout, "guest\n");
+    await box.ok(["cp", ":/srv/copy/first", `${copy}/first`]);
     await inSync(box);
     await equal();
   });
@@ -207,6 +207,6 @@ type = "sync"
       240_000,
     );
     await equal();
-    assert.equal((await box.ok(["exec", "cat /work/share/first"])).stdout, "changed on the host");
+    assert.equal((await box.ok(["exec", "cat /srv/share/first"])).stdout, "changed on the host");
   });
 });
