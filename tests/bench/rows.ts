@@ -66,7 +66,7 @@ export async function bootRows({ pairs, say }: Wanted): Promise<Row[]> {
     const two = await upToExec(box);
     await box.ok(["destroy", "-y"]);
     const bare = await bareBoot({
-      image: imagePath(await listImages(paths), plan),
+      image: imagePath(await listImages(paths), plan.image.base),
       kvm: JSON.stringify(plan.domainType).includes("kvm"),
       cpus: plan.cpus,
       memoryMiB: plan.memoryBytes / 2 ** 20,
@@ -127,9 +127,13 @@ export async function machineRows({ pairs, wants, say }: Wanted): Promise<Row[]>
 }
 
 const REST_MS = 10_000;
+const SETTLE_MS = 20_000;
 
 /** At rest: the daemon beside QEMU on the host, the agent beside sshd in the guest. */
 async function idleRows(box: Sandbox, pairs: number): Promise<Row[]> {
+  // What a first boot leaves to be done afterwards is not rest.
+  await box.rum(["exec", "--", "systemctl", "is-system-running", "--wait"]);
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const { json } = await box.ok(["status", "-o", "json"]);
   const [daemon, qemu] = [json.daemon.pid as number, json.hypervisor.qemu_pid as number];
   const memory: Row["pairs"][number][] = [];
@@ -205,14 +209,10 @@ async function daemonPid(box: Sandbox): Promise<number> {
   return (await box.ok(["status", "-o", "json"])).json.daemon.pid;
 }
 
-function imagePath(
-  images: Awaited<ReturnType<typeof listImages>>,
-  plan: { image: { path?: string; digest?: string } },
-): string {
-  const path = plan.image.path ??
-    images.find(({ path }) => path.includes(plan.image.digest!))?.path;
-  assert.ok(path !== undefined, `no image of the plan in the cache: ${JSON.stringify(plan.image)}`);
-  return path;
+function imagePath(images: Awaited<ReturnType<typeof listImages>>, base: string): string {
+  const found = images.find(({ names }) => names.includes(base));
+  assert.ok(found !== undefined, `no image "${base}" in the cache`);
+  return found.path;
 }
 
 function medians(all: readonly Record<string, number>[]): Record<string, number> {
