@@ -70,6 +70,13 @@ Several words are run as they are; a single word with a space or shell character
     load: () => import("./log.ts"),
   },
   {
+    name: "console",
+    summary: "the serial console; Ctrl+] leaves it",
+    details: `Works when nothing else in the guest does: kernel messages, a login, a rescue shell.
+Without a terminal it passes bytes both ways until Ctrl+C or the machine's end.`,
+    load: () => import("./console.ts"),
+  },
+  {
     name: "wait",
     summary: "wait until the machine is as you need it",
     options: [
