@@ -89,6 +89,12 @@ async function follow(
   } catch (thrown) {
     observer.settle();
     if (deadline?.aborted) throw timedOut(context, client);
+    // What this command's own interrupt came to is its answer, not that its `up` was overtaken.
+    if (interrupts.ended && toRumError(thrown).code === "interrupted") {
+      const { code, did } = await interrupts.result();
+      out.document("up", { did, exit: code, id: target.id }, () => sentenceOf(did, target));
+      return code;
+    }
     throw await waitForDaemon(thrown, target);
   }
   observer.settle();
@@ -105,7 +111,7 @@ async function follow(
     out.document("up", { ...result, id: target.id }, () => sentenceOf(did, target));
     return exit;
   }
-  return await stay(context, target, client, observer, interrupts);
+  return await stay(context, target, client, observer, interrupts, result.owned === true);
 }
 
 /** The machine is ready and this command owns it, or watches it: logs and events until the end. */
@@ -115,12 +121,19 @@ async function stay(
   client: DaemonClient,
   observer: Observer,
   interrupts: Interrupts,
+  owned: boolean,
 ): Promise<number> {
   const { out } = context;
-  out.note("The machine is ready. Ctrl+C ends it; d leaves it running.");
+  out.note(
+    owned
+      ? "The machine is ready. Ctrl+C ends it; d leaves it running."
+      : "The machine is ready, and not this command's. Ctrl+C leaves it running; rum down stops it.",
+  );
   using keys = context.stdinIsTerminal ? detachKey(() => interrupts.detach()) : undefined;
   void keys;
   const over = new AbortController();
+  // Also where nothing happens any more: a bystander's interrupt, a machine that is off by now.
+  interrupts.answered.then(() => over.abort());
   try {
     await client.request("events", { follow: true }, {
       signal: over.signal,
@@ -144,6 +157,8 @@ interface Interrupts extends Disposable {
   /** `d`: leaves, the machine runs on. */
   detach(): void;
   readonly ended: boolean;
+  /** Resolves when the first interrupt is answered. */
+  readonly answered: Promise<void>;
   result(): Promise<{ code: number; did: string }>;
 }
 
@@ -151,6 +166,7 @@ interface Interrupts extends Disposable {
 function interruptsTo(context: Context, client: DaemonClient, observer: Observer): Interrupts {
   let answer: Promise<{ code: number; did: string }> | undefined;
   let left = false;
+  const answered = Promise.withResolvers<void>();
   const ask = () => {
     observer.settle();
     context.out.note("Interrupted; asking the machine's background process. Again = force.");
@@ -163,6 +179,7 @@ function interruptsTo(context: Context, client: DaemonClient, observer: Observer
       },
     );
     answer ??= asked;
+    asked.then(() => answered.resolve());
   };
   const onAbort = () => ask();
   context.signal.addEventListener("abort", onAbort, { once: true });
@@ -173,6 +190,7 @@ function interruptsTo(context: Context, client: DaemonClient, observer: Observer
       left = true;
       client.request("detach", {}).catch(() => {}).finally(() => client.close());
     },
+    answered: answered.promise,
     get ended() {
       return left || answer !== undefined;
     },

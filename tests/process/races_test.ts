@@ -50,7 +50,8 @@ Deno.test("random interleavings of up, down, destroy, status: records and hyperv
     );
     const results = await Promise.all(commands.map(async ({ args, afterMs }) => {
       await new Promise((resolve) => setTimeout(resolve, afterMs));
-      return { args, ...await world.rum(args, { timeoutMs: 120_000 }) };
+      const { code, stderr } = await world.rum(args, { timeoutMs: 120_000 });
+      return { args, code, stderr };
     }));
     const story = `seed ${seed}, round ${round}:\n` +
       results.map((r) => `$ rum ${r.args.join(" ")} → ${r.code}\n${r.stderr}`).join("") +

@@ -5,6 +5,7 @@
  */
 import { RumError } from "../../base/errors.ts";
 import type { RequestInput } from "../../machine/run.ts";
+import { ownerOf } from "../../machine/state.ts";
 import { flag, integer, object, oneOf, optional } from "../../protocol/shape.ts";
 import { type CallContext, type CallIo, method, type MethodTable } from "../../wire/rpc_types.ts";
 import type { Engine } from "../engine.ts";
@@ -31,11 +32,18 @@ export function lifecycleMethods(engine: Engine): MethodTable {
         did,
         exit,
         phase: controller.snapshot().state.kind,
+        ...(input.kind === "up" ? { owned: owns(input.client) } : {}),
         ...(text === undefined ? {} : { text }),
       };
     } finally {
       unfollow();
     }
+  }
+
+  /** Whether the run is this client's to interrupt. */
+  function owns(client: string): boolean {
+    const owner = ownerOf(controller.snapshot().state);
+    return owner.kind === "attached" && owner.client === client;
   }
 
   return {
