@@ -56,12 +56,15 @@ export async function stopMachine(
         case "daemon_unreachable":
           // A holder that is just starting will listen soon; one that ends will free the lock.
           if (await livingHolder(target.paths.lock) === undefined) {
-            return await alone(context, target, request, onEvent);
+            const done = await alone(context, target, request, onEvent);
+            if (done !== "taken") return done;
           }
           break;
         // The daemon ended, or is ending, under our request: whoever is next may do it.
         case "daemon_failed":
         case "shutting_down":
+        // A one-shot `down` or `destroy` has it; when it has ended, ours is short work.
+        case "busy":
           break;
         default:
           throw thrown;
@@ -74,14 +77,15 @@ export async function stopMachine(
   }
 }
 
+/** "taken": somebody got the lock before us, and may by now be one to ask. */
 async function alone(
   context: Context,
   target: Target,
   request: StopRequest,
   onEvent: (event: unknown) => void,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<Record<string, unknown> | "taken" | undefined> {
   const { requestAlone } = await import("../daemon/alone.ts");
-  const outcome = await requestAlone({
+  const asked = requestAlone({
     id: target.id,
     paths: target.paths,
     rum: context.paths,
@@ -93,5 +97,12 @@ async function alone(
     log: (text) => context.out.detail(text),
     request: (engine) => request.alone("one-shot", engine.plan?.shutdownTimeoutMs ?? 60_000),
   });
+  let outcome;
+  try {
+    outcome = await asked;
+  } catch (error) {
+    if (error instanceof RumError && error.code === "busy" && error.data?.holder) return "taken";
+    throw error;
+  }
   return outcome === undefined ? undefined : { did: outcome.did, exit: outcome.exit };
 }

@@ -33,7 +33,13 @@ export interface AloneOptions {
   readonly log?: (text: string) => void;
 }
 
-/** @returns undefined when there is no such machine */
+/** Not longer: a daemon that took it meanwhile stays, and is to be asked instead. */
+const LOCK_WAIT_MS = 300;
+
+/**
+ * @returns undefined when there is no such machine
+ * @throws {RumError} `busy` with `data.holder` when somebody was faster
+ */
 export async function requestAlone(
   options: AloneOptions,
 ): Promise<(Outcome & { ok: true }) | undefined> {
@@ -47,7 +53,7 @@ export async function requestAlone(
   });
   await using lock = await waitForFlock(paths.lock, {
     holder,
-    deadlineMs: options.deadlineMs,
+    deadlineMs: LOCK_WAIT_MS,
     ...(signal === undefined ? {} : { signal }),
   });
   await faultPoint("alone.locked");
