@@ -3,7 +3,7 @@
  * `exec_words.ts` says what is run, `exec_run.ts` runs it.
  */
 import { RumError, toRumError } from "../base/errors.ts";
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { runInGuest, verdictOf } from "./exec_run.ts";
 import { argvOf, envFileLines, environmentOf } from "./exec_words.ts";
 import { durationOption } from "./globals.ts";

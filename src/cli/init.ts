@@ -1,5 +1,5 @@
 /** `rum init`: writes a rum.toml, by questions or with `--defaults`; never over one that is there. */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { EXIT, RumError } from "../base/errors.ts";
 import { CONFIG_NAME } from "../config/find.ts";
 import { checkConfig } from "../config/load.ts";

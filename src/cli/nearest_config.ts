@@ -1,5 +1,5 @@
 /** The rum.toml that this call is about (-c, RUM_CONFIG, or the nearest upward), found and checked. */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { checkFile, type CheckResult, invalid } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { nearestConfigPath } from "./config_path.ts";

@@ -1,5 +1,5 @@
 /** `rum screenshot`: the machine's screen as PNG, once or again and again. */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { EXIT, RumError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import type { BytesEvent } from "../protocol/daemon.ts";

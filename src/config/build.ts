@@ -2,8 +2,8 @@
  * A file that passed every check → Config: sizes in bytes, durations in milliseconds, paths
  * absolute, names filled in. Total: whatever could fail has been told before.
  */
-import { createHash } from "node:crypto";
-import { posix } from "node:path";
+import { sha256Hex } from "../base/sha256.ts";
+import * as posix from "../base/posix_path.ts";
 import * as v from "valibot";
 import { parseDuration, parseSize } from "../base/units.ts";
 import { FILE_SYSTEM_TYPES, normalTarget } from "./cross_checks.ts";
@@ -162,7 +162,7 @@ export function safeName(folder: string): string {
 
 /** Eight characters that depend on the target alone, so that reordering mounts changes nothing. */
 function tagOf(target: string): string {
-  return "m" + createHash("sha256").update(target).digest("hex").slice(0, 7);
+  return "m" + sha256Hex(target).slice(0, 7);
 }
 
 function scriptOf(

@@ -3,7 +3,7 @@
  * the file, things that may be there once. Each check is a function from the tree to mistakes and
  * knows nothing of the others; services have a file of their own (service_checks.ts).
  */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { nearest } from "../base/typo.ts";
 import { bindsOverlap, isAddress, isUnicastIPv4 } from "./addresses.ts";
 import { dotted, type KeyPath, type Mistake, quoted, tableName } from "./diagnostics.ts";

@@ -2,7 +2,7 @@
  * Which rum.toml is meant: the one named by -c or RUM_CONFIG, else the nearest one upward from the
  * working directory. Several may share a folder; those are only ever named.
  */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { RumError } from "../base/errors.ts";
 
 export const CONFIG_NAME = "rum.toml";

@@ -5,7 +5,7 @@
  * What is read from disk is bounded, and only regular files are opened: a fifo would never answer.
  */
 import { createHash } from "node:crypto";
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { dotted, type KeyPath, type Mistake, quoted } from "./diagnostics.ts";
 import { imageKind } from "./image_kind.ts";
 import type { Tree } from "./syntax.ts";

@@ -9,7 +9,7 @@
  * `checkConfig` is pure but for its injected reader. It never throws for anything a file can hold:
  * the file may come from a guest (SPEC section 11).
  */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import { RumError } from "../base/errors.ts";
 import { buildConfig, effectiveToml } from "./build.ts";
 import { crossCheck } from "./cross_checks.ts";

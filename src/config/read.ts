@@ -2,7 +2,7 @@
  * The one place where the configuration touches the disk: a ConfigReader over Deno, bounded and
  * without ever opening anything but a regular file (a fifo named rum.toml would hang `rum status`).
  */
-import { posix } from "node:path";
+import * as posix from "../base/posix_path.ts";
 import type { ConfigReader } from "./host_files.ts";
 
 export function diskReader(home: string): ConfigReader {

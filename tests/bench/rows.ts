@@ -194,7 +194,7 @@ async function upToExec(box: Sandbox): Promise<Up> {
   const { stdout } = await box.ok(["events", "-o", "json"]);
   const events = stdout.trim().split("\n").map((line) => JSON.parse(line));
   const phases: Record<string, number> = {};
-  const at = (event: { time: string }) => Date.parse(event.time);
+  const at = (event: { at: string }) => Date.parse(event.at);
   const start = events.findLastIndex((event) =>
     event.kind === "phase" && event.phase === "preparing"
   );
