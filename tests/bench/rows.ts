@@ -132,7 +132,7 @@ const SETTLE_MS = 20_000;
 /** At rest: the daemon beside QEMU on the host, the agent beside sshd in the guest. */
 async function idleRows(box: Sandbox, pairs: number): Promise<Row[]> {
   // What a first boot leaves to be done afterwards is not rest.
-  await box.rum(["exec", "--", "systemctl", "is-system-running", "--wait"]);
+  await box.rum(["exec", "--timeout", "2m", "--", "systemctl", "is-system-running", "--wait"]);
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const { json } = await box.ok(["status", "-o", "json"]);
   const [daemon, qemu] = [json.daemon.pid as number, json.hypervisor.qemu_pid as number];
