@@ -3,7 +3,7 @@
  * rum.toml. Nothing here is random, so a lost state file can be rebuilt, two runs agree without
  * talking to each other, and two same-named projects never share a domain or an address.
  */
-import { createHash } from "node:crypto";
+import { sha1 } from "../base/sha1.ts";
 import { sha256Hex } from "../base/sha256.ts";
 
 export interface Identity {
@@ -26,11 +26,17 @@ export function machineId(canonicalConfigPath: string): string {
 
 /** A version 5 UUID (SHA-1, name-based) in rum's own namespace. */
 export function uuidOf(name: string): string {
-  const hash = createHash("sha1").update(hexBytes(NAMESPACE.replaceAll("-", ""))).update(name)
-    .digest();
+  const hash = sha1(
+    new Uint8Array([
+      ...hexBytes(NAMESPACE.replaceAll("-", "")),
+      ...new TextEncoder().encode(name),
+    ]),
+  );
   hash[6] = (hash[6] & 0x0f) | 0x50;
   hash[8] = (hash[8] & 0x3f) | 0x80;
-  const hex = hash.subarray(0, 16).toString("hex");
+  const hex = Array.from(hash.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
   return [
     hex.slice(0, 8),
     hex.slice(8, 12),
