@@ -49,7 +49,8 @@ export function stepSupervisor(
   }
   startWaiting(draft);
   settleRequests(draft);
-  dropEnded(draft);
+  // What was waited for may be gone from rum.toml: then nothing holds the one that waited.
+  if (dropEnded(draft)) startWaiting(draft);
   const { services, pending, shuttingDown } = draft;
   return [{ services, pending, shuttingDown }, draft.effects];
 }
@@ -189,7 +190,9 @@ function hasStarted(entry: ServiceEntry | undefined): boolean {
 }
 
 /** Instances beyond the spec go when they have ended, from the top; removed services with them. */
-function dropEnded(draft: Draft): void {
+/** @returns whether a whole service went */
+function dropEnded(draft: Draft): boolean {
+  let gone = false;
   for (const [service, entry] of draft.services) {
     const keep = entry.removing ? 0 : entry.spec.instances;
     let length = entry.instances.length;
@@ -197,9 +200,12 @@ function dropEnded(draft: Draft): void {
       length--;
       draft.effects.push({ kind: "forget", key: { service, index: length } });
     }
-    if (length === 0 && entry.removing) draft.services.delete(service);
-    else if (length < entry.instances.length) {
+    if (length === 0 && entry.removing) {
+      draft.services.delete(service);
+      gone = true;
+    } else if (length < entry.instances.length) {
       draft.change(service, { instances: entry.instances.slice(0, length) });
     }
   }
+  return gone;
 }

@@ -180,6 +180,10 @@ export class World {
       case "forget":
         assert.ok(!this.processes.has(name(effect.key)), `${name(effect.key)} forgotten alive`);
         this.trace.push(`forget ${name(effect.key)}`);
+        // As the runner does: what a forgotten instance waited for is nobody's any more.
+        for (const timer of this.#timers.keys()) {
+          if (timer.startsWith(`${name(effect.key)} `)) this.#timers.delete(timer);
+        }
         return;
       case "instance":
         return this.#doInstance(effect);
