@@ -18,6 +18,7 @@ import { askLine } from "./ask_line.ts";
 import { logTail } from "./daemon_log.ts";
 import { buildName, connectDaemon, type DaemonClient } from "./client.ts";
 import { VERSION } from "../base/version.ts";
+import { unreachable } from "./ask_line.ts";
 import { endHungDaemon } from "./hung.ts";
 import { livingHolder } from "./probe.ts";
 import { selfCommand } from "./self_command.ts";
@@ -46,6 +47,19 @@ const HUNG_MS = 10_000;
 const POLL_MS = 50;
 const STARTS_MAX = 3;
 
+/**
+ * A crowded daemon may still send away a client that it has not heard the proof of, welcome or not.
+ * One answered ping, and it is in.
+ */
+async function settled(client: DaemonClient, socket: string): Promise<void> {
+  try {
+    await client.request("ping", {});
+  } catch (cause) {
+    await client.close();
+    throw toRumError(cause).code === "daemon_failed" ? unreachable(socket, "closed", cause) : cause;
+  }
+}
+
 /** @throws {RumError} `daemon_failed`, `daemon_hung`, `busy`, `version_mismatch`, `timeout` */
 export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient> {
   const { paths, signal, note, clock = systemClock, timeoutMs = 60_000 } = options;
@@ -55,6 +69,7 @@ export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient
     signal?.throwIfAborted();
     try {
       const client = await connectDaemon(paths, { signal });
+      await settled(client, paths.socket);
       if (client.welcome.build !== buildName() || client.welcome.version !== VERSION) {
         note?.(
           `The machine's background process is rum ${client.welcome.version} ` +
