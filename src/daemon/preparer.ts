@@ -8,6 +8,7 @@
  * A disk that exists is never written over: a new machine's disk is renamed into an empty place, a
  * reset renames over the old one only when the new one is complete.
  */
+import { removeIfThere } from "../store/image_layout.ts";
 import { RumError, toRumError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { faultPoint } from "../base/fault.ts";
@@ -300,12 +301,4 @@ function throttled(emit: (event: EventBody) => void): (progress: ImageProgress) 
       ...(total === undefined ? {} : { total }),
     });
   };
-}
-
-async function removeIfThere(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

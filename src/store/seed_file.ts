@@ -4,6 +4,7 @@
  * it but the token, and the token that matters is rotated at the first hello anyway. Only a new disk
  * asks for a seed of the same hash anew: it knows nothing but the token that it finds there.
  */
+import { removeIfThere } from "./image_layout.ts";
 import { faultPoint } from "../base/fault.ts";
 import { SEED_LABEL } from "../cloudinit/boot_script.ts";
 import type { Seed } from "../cloudinit/seed.ts";
@@ -51,13 +52,5 @@ export async function removeSeedsBut(paths: MachinePaths, hash: string | undefin
     const name = entry.name.replace(/\.pending$/, "");
     if (!NAME.test(name) || entry.name === kept || !entry.isFile) continue;
     await removeIfThere(`${paths.folder}/${entry.name}`);
-  }
-}
-
-async function removeIfThere(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

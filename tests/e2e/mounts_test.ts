@@ -184,11 +184,11 @@ script = "cp /srv/copy/first /root/seen"
     await box.config(`${toml}
 [[mounts]]
 source = "./live"
-target = "/work/live"
+target = "/srv/live"
 type = "sync"
 `);
     await box.ok(["up", "-d"]);
-    assert.equal((await box.ok(["exec", "cat /work/live/file"])).stdout, "live");
+    assert.equal((await box.ok(["exec", "cat /srv/live/file"])).stdout, "live");
     await box.config(toml);
     await box.ok(["up", "-d"]);
     assert.equal((await mountsOf(box)).length, 2);

@@ -1,4 +1,5 @@
 /** Methods that look, follow and wait, and change nothing. */
+import { systemClock } from "../../base/clock.ts";
 import { RumError } from "../../base/errors.ts";
 import { withDeadline } from "../../base/deadline.ts";
 import type { MachineEvent } from "../../protocol/machine_events.ts";
@@ -84,7 +85,7 @@ export function queryMethods(engine: Engine, status: () => unknown): MethodTable
               const why = await condition(engine, { ...io, signal });
               if (why === undefined) return { met: params.for };
               seen = why;
-              await pause(WAIT_POLL_MS, signal);
+              await systemClock.sleep(WAIT_POLL_MS, { signal });
             }
           },
         );
@@ -157,21 +158,6 @@ export function conditionOf(what: string): Condition {
     `Cannot wait for "${what}": wanted agent, ready, port:N, service:NAME or exec:CMD`,
     { hint: "rum wait --help" },
   );
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
