@@ -32,6 +32,7 @@ import { createFolders } from "./folders.ts";
 import { createMachineForwards, reservingPorts } from "./machine_forwards.ts";
 import { networksDown, networksUp } from "./networks.ts";
 import { planFor, type WantedPlan } from "./plan_source.ts";
+import { createPlanAdoption } from "./plan_adoption.ts";
 import { createPower, findQemu } from "./power.ts";
 import { createPreparer } from "./preparer.ts";
 import { createScriptLogs } from "./script_logs.ts";
@@ -98,6 +99,12 @@ export function assemble(parts: Parts): { engine: Engine } {
     clock,
   });
 
+  const adoption = createPlanAdoption({
+    record: () => keeper.record,
+    save: (patch) => keeper.save(patch),
+    emit,
+  });
+
   const controller = createMachineController({
     initial: parts.initial,
     emit,
@@ -123,6 +130,7 @@ export function assemble(parts: Parts): { engine: Engine } {
           wanted: present,
           record: () => keeper.record,
           save: (patch) => keeper.save(patch),
+          adoption,
           emit,
           machine,
           writeSeed: async (plan, options) => {
@@ -155,6 +163,7 @@ export function assemble(parts: Parts): { engine: Engine } {
       guest: createGuestPort({
         session: () => link.session(),
         plan: inForce,
+        adoptPlan: () => adoption.beforeScripts(wanted?.plan),
         machineKey,
         logs,
         emit,

@@ -3,6 +3,7 @@
  * link there is refused, not called "nobody listens"), then hello, then requests.
  */
 import { RumError, toRumError } from "../base/errors.ts";
+import { systemClock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { BUILD, VERSION } from "../base/version.ts";
 import type { MachinePaths } from "../plan/paths.ts";
@@ -14,6 +15,9 @@ import { introduce } from "./handshake.ts";
 import { checkSocketName } from "./publish.ts";
 import { readToken } from "./token.ts";
 import { unixDuplex } from "./unix_duplex.ts";
+
+const TOKEN_LOOKS = 20;
+const TOKEN_PAUSE_MS = 50;
 
 export interface ConnectOptions {
   readonly signal?: AbortSignal;
@@ -79,7 +83,7 @@ async function meet(
   try {
     const reader = new FrameReader(duplex.readable);
     const writer = new FrameWriter(duplex.writable);
-    const token = givenToken ?? await readToken(paths.daemonToken);
+    const token = givenToken ?? await tokenOf(paths, signal);
     const welcome = await introduce(reader, writer, {
       token,
       version: VERSION,
@@ -113,6 +117,27 @@ async function meet(
     throw unreachable(paths.socket, "closed", thrown);
   } finally {
     signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/**
+ * A machine that is being destroyed loses its token a moment before its socket: who connected just
+ * then waits for the socket to go too. A token that stays away is told as what it is.
+ */
+async function tokenOf(
+  paths: Pick<MachinePaths, "socket" | "daemonToken">,
+  signal: AbortSignal,
+): Promise<string> {
+  for (let look = 1;; look++) {
+    try {
+      return await readToken(paths.daemonToken);
+    } catch (thrown) {
+      if (await checkSocketName(paths.socket) === "absent") {
+        throw unreachable(paths.socket, "absent", thrown);
+      }
+      if (look === TOKEN_LOOKS) throw thrown;
+    }
+    await systemClock.sleep(TOKEN_PAUSE_MS, { signal });
   }
 }
 

@@ -20,6 +20,8 @@ import type { ScriptLogs } from "./script_logs.ts";
 export interface GuestPortOptions {
   readonly session: () => AgentSession;
   readonly plan: () => Plan;
+  /** Takes over, before scripts run, what the last `up` wanted. */
+  readonly adoptPlan: () => Promise<void>;
   /** The machine's own public key, beside those of rum.toml. */
   readonly machineKey: () => Promise<string>;
   readonly logs: ScriptLogs;
@@ -72,6 +74,7 @@ export function createGuestPort(options: GuestPortOptions): Guest {
     },
 
     async provision({ signal, scope }) {
+      await options.adoptPlan();
       await applyPlan(options.session().require(), plan(), await options.machineKey(), {
         signal,
         emit,

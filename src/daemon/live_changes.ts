@@ -30,7 +30,7 @@ export async function applyLiveChanges(options: LiveChangesOptions): Promise<Pla
   const { recorded, agent, emit, signal } = options;
   const { paths, ...wanted } = options.wanted;
   const changes = diffPlans(recorded, wanted);
-  const merged = adoptLive(recorded, wanted);
+  const merged = adoptLive(recorded, wanted, { firstBootDone: true });
   const live = changes.filter((change) => change.how === "live");
   if (live.length > 0) {
     await applyPlan(agent, { ...merged, paths }, await options.machineKey(), { signal, emit });

@@ -15,7 +15,6 @@ import { faultPoint } from "../base/fault.ts";
 import type { HypervisorMachine } from "../libvirt/hypervisor.ts";
 import type { Preparer } from "../machine/effects.ts";
 import type { MachineRecord, RecordPatch } from "../machine/record.ts";
-import { adoptAtStart } from "../plan/adopt.ts";
 import { checkRoom } from "../plan/room.ts";
 import type { HostFacts, Plan, PlannedDrive } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
@@ -31,6 +30,7 @@ import { type EnsuredImage, ensureImage, verifyInBackground } from "../store/ima
 import { digestInPath } from "../store/image_layout.ts";
 import type { ImageProgress } from "../store/image_types.ts";
 import { writeFileAtomic } from "../store/atomic.ts";
+import type { PlanAdoption } from "./plan_adoption.ts";
 import { forceOff } from "./power.ts";
 
 export interface Wanted {
@@ -43,6 +43,7 @@ export interface PreparerOptions {
   readonly wanted: () => Wanted;
   readonly record: () => MachineRecord;
   readonly save: (patch: RecordPatch) => Promise<void>;
+  readonly adoption: PlanAdoption;
   readonly emit: (event: EventBody) => void;
   readonly machine: () => HypervisorMachine;
   /** Writes the seed for this plan and returns its hash; leaves an equal one alone. */
@@ -121,7 +122,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
       await writeFileAtomic(plan.paths.domainXml, xml);
       await machine().define(xml, { signal });
       await faultPoint("publish.defined");
-      const { paths: _paths, ...recorded } = plan;
+      const adopted = options.adoption.atStart(plan, { newDisk });
       await save({
         name: plan.name,
         hypervisor_name: plan.hypervisorName,
@@ -129,7 +130,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
         hypervisor: plan.hypervisor,
         accelerator: plan.domainType.type,
         image,
-        plan: adoptAtStart(record().plan, recorded, { newDisk }),
+        plan: adopted.plan,
         seed_hash: seedHash,
         drives: plan.drives.map((d) => ({
           name: d.name,
@@ -138,6 +139,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
         })),
       });
       await faultPoint("publish.recorded");
+      adopted.tell();
       await options.removeSeedsBut(seedHash);
       await faultPoint("publish.swept");
     },

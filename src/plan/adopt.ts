@@ -1,12 +1,24 @@
 /**
  * Which parts of a wanted plan become the machine's own, and when. What cannot be taken over keeps
  * its recorded value, so that the next comparison says it again until somebody does what it needs.
+ *
+ * A system script is the machine's own once it passed: until then (the first boot failed, somebody
+ * mended the script) the wanted one is what the next try runs.
  */
 import type { PlannedScript, RecordedPlan } from "./types.ts";
 import { diffPlans } from "./diff.ts";
 
+export interface Adoption {
+  /** All scripts of the first boot passed; unknown counts as yes. */
+  readonly firstBootDone: boolean;
+}
+
 /** On the running machine: everything that `diff.ts` calls live. */
-export function adoptLive(recorded: RecordedPlan, wanted: RecordedPlan): RecordedPlan {
+export function adoptLive(
+  recorded: RecordedPlan,
+  wanted: RecordedPlan,
+  options: Adoption,
+): RecordedPlan {
   const changes = diffPlans(recorded, wanted);
   const live = (prefix: string) =>
     changes.filter((c) => c.key === prefix || c.key.startsWith(`${prefix}.`))
@@ -17,7 +29,7 @@ export function adoptLive(recorded: RecordedPlan, wanted: RecordedPlan): Recorde
     hostname: wanted.hostname,
     user: wanted.user,
     ssh: wanted.ssh,
-    scripts: scriptsOf(recorded, wanted),
+    scripts: scriptsOf(recorded, wanted, options),
     fileSystems: wanted.fileSystems,
     mounts: live("mounts") ? wanted.mounts : recorded.mounts,
     ports: wanted.ports,
@@ -38,14 +50,14 @@ export function adoptLive(recorded: RecordedPlan, wanted: RecordedPlan): Recorde
 export function adoptAtStart(
   recorded: RecordedPlan | undefined,
   wanted: RecordedPlan,
-  options: { readonly newDisk: boolean },
+  options: Adoption & { readonly newDisk: boolean },
 ): RecordedPlan {
   if (recorded === undefined || options.newDisk) return wanted;
   return {
     ...wanted,
     image: recorded.image,
     diskBytes: Math.max(recorded.diskBytes, wanted.diskBytes),
-    scripts: scriptsOf(recorded, wanted),
+    scripts: scriptsOf(recorded, wanted, options),
   };
 }
 
@@ -54,8 +66,13 @@ export function adoptScripts(recorded: RecordedPlan, wanted: RecordedPlan): Reco
   return { ...recorded, scripts: wanted.scripts };
 }
 
-/** The boot script is the wanted one; the system script stays the one that ran. */
-function scriptsOf(recorded: RecordedPlan, wanted: RecordedPlan): PlannedScript[] {
+/** The boot script is the wanted one; a system script that ran stays the one that ran. */
+function scriptsOf(
+  recorded: RecordedPlan,
+  wanted: RecordedPlan,
+  { firstBootDone }: Adoption,
+): readonly PlannedScript[] {
+  if (!firstBootDone) return wanted.scripts;
   return [
     ...recorded.scripts.filter((s) => s.runOn === "system"),
     ...wanted.scripts.filter((s) => s.runOn === "boot"),

@@ -181,6 +181,11 @@ export function renderChanges(changes: readonly Change[]): string[] {
   return changes.map((c) => c.say);
 }
 
+/** The same where a start brought them about, whatever they would have needed on a running machine. */
+export function renderApplied(changes: readonly Change[]): string[] {
+  return changes.map(({ key, from, to }) => change(key, from, to, "live").say);
+}
+
 function diffDrives(from: readonly PlannedDrive[], to: readonly PlannedDrive[]): Change[] {
   return diffByName(from, to, "drives", (drive) => formatSize(drive.sizeBytes), (a, b) => {
     if (a === undefined || b === undefined) return ["restart"];

@@ -36,6 +36,7 @@ export const TEST_PACKAGES = [
   "python3",
   "python3-yaml",
   "util-linux",
+  "inotify-tools",
 ] as const;
 
 const QUIET_ENV = { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };

@@ -1,0 +1,63 @@
+/**
+ * "Every `up` re-plans" (SPEC section 5), where the last try failed: an edit of rum.toml counts for
+ * the next one, whether the machine still has power or not, and what could not be taken over is said.
+ */
+import assert from "node:assert/strict";
+import { type FakeWorld, fakeWorld } from "../support/fake_guest.ts";
+
+const FAILS = '[provision.system]\nscript = "echo broken; exit 3"\n';
+const PASSES = '[provision.system]\nscript = "echo mended >> /home/rum/scripts"\n' +
+  '[provision.boot]\nscript = "echo boot >> /home/rum/scripts"\n';
+
+async function scripts(world: FakeWorld): Promise<string> {
+  return (await world.ok(["exec", "--", "cat", "/home/rum/scripts"])).stdout;
+}
+
+async function changes(world: FakeWorld): Promise<{ applied: string[]; needs: string[] }[]> {
+  const { stdout } = await world.ok(["events", "-o", "json"]);
+  return stdout.trim().split("\n").map((line) => JSON.parse(line))
+    .filter((event) => event.kind === "changes");
+}
+
+for (const off of [false, true]) {
+  const how = off ? "off by now" : "still up";
+  Deno.test(`a first boot whose script failed, machine ${how}: the mended script is what the next up runs`, async () => {
+    await using world = await fakeWorld({ prefix: "rum-replan-", toml: FAILS });
+    const failed = await world.rum(["up", "-d"]);
+    assert.equal(failed.code, 10, failed.stderr);
+    const disk = await world.disk();
+    if (off) {
+      await world.ok(["down"]);
+      await world.settled();
+    }
+    await world.configure(PASSES);
+    await world.ok(["up", "-d"]);
+    assert.equal(await world.disk(), disk);
+    assert.equal(await scripts(world), "mended\nboot\n");
+    // It passed, so it is the machine's own from here on: an edit is told, and does not run.
+    await world.configure(PASSES.replace("mended", "another"));
+    await world.ok(["up", "-d"]);
+    assert.equal(await scripts(world), "mended\nboot\n");
+    const keys = (lines: string[]) => lines.map((text) => text.split(":")[0]);
+    assert.deepEqual(
+      (await changes(world)).map(({ applied, needs }) => [keys(applied), keys(needs)]),
+      [[["provision.system", "provision.boot"], []], [[], ["provision.system"]]],
+    );
+    await world.ok(["destroy", "-y"]);
+  });
+}
+
+Deno.test("a start tells what it took over of an edited rum.toml, and what it could not", async () => {
+  await using world = await fakeWorld({ prefix: "rum-replan-", toml: PASSES });
+  await world.ok(["up", "-d"]);
+  await world.ok(["down"]);
+  await world.settled();
+  await world.configure(`${PASSES.replace("mended", "other")}[drives.more]\nsize = "256M"\n`);
+  const { stderr, stdout } = await world.ok(["up", "-d"]);
+  const [told, ...rest] = await changes(world);
+  assert.deepEqual(rest, []);
+  assert.deepEqual(told.applied, ["drives.more: none → 256 MiB, applied"]);
+  assert.match(told.needs.join("\n"), /^provision\.system: .* needs `rum provision --system`$/);
+  assert.match(stdout + stderr, /drives\.more: none → 256 MiB, applied/);
+  await world.ok(["destroy", "-y"]);
+});
