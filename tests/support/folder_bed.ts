@@ -141,10 +141,19 @@ export async function until(
   }
 }
 
+export interface FolderWatch extends AsyncDisposable {
+  readonly lines: string[];
+  /**
+   * The lines that are not mere reading, complete up to now: a file of its own comes and goes in
+   * the folder and is waited for, because the kernel tells events in order.
+   */
+  changes(): Promise<string[]>;
+}
+
+const FENCE = ".fence";
+
 /** inotifywait on a folder and everything below it; its lines as they come. */
-export async function watchGuest(
-  folder: string,
-): Promise<{ lines: string[] } & AsyncDisposable> {
+export async function watchGuest(folder: string): Promise<FolderWatch> {
   const child = new Deno.Command("inotifywait", {
     args: ["-m", "-r", "--format", "%w%f %e", folder],
     stdin: "null",
@@ -170,6 +179,16 @@ export async function watchGuest(
   await ready.promise;
   return {
     lines,
+    async changes() {
+      const fence = `${FENCE}${lines.length}`;
+      Deno.writeTextFileSync(`${folder}/${fence}`, "");
+      await until(() => lines.includes(`${fence} CREATE`), () => lines.join("; "));
+      Deno.removeSync(`${folder}/${fence}`);
+      const end = lines.indexOf(`${fence} CREATE`);
+      return lines.slice(0, end).filter((line) =>
+        !line.startsWith(FENCE) && !/OPEN|ACCESS|CLOSE_NOWRITE/.test(line)
+      );
+    },
     async [Symbol.asyncDispose]() {
       child.kill("SIGTERM");
       await child.status;
