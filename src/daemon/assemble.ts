@@ -177,7 +177,7 @@ export function assemble(parts: Parts): { engine: Engine } {
         },
         stopServices: (agent, signal) => services.stop(agent, signal),
         servicesReady: () => Promise.resolve(services.missing(inForce())),
-        consoleTail: () => consoleLog.tail(8),
+        console: consoleLog,
       }),
     },
   });

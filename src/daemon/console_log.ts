@@ -39,6 +39,8 @@ export function createConsoleLog(options: ConsoleLogOptions): ConsoleLog {
   let stop: AbortController | undefined;
   let reading: Promise<void> = Promise.resolve();
   let stream: Duplex | undefined;
+  /** A line that has not ended: a prompt, most often. */
+  let rest = "";
 
   async function read(signal: AbortSignal): Promise<void> {
     let complained = false;
@@ -66,7 +68,7 @@ export function createConsoleLog(options: ConsoleLogOptions): ConsoleLog {
 
   async function readLines(readable: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
-    let rest = "";
+    rest = "";
     for await (const bytes of readable) {
       for (const listener of listeners) listener(bytes);
       rest += decoder.decode(bytes, { stream: true });
@@ -80,6 +82,7 @@ export function createConsoleLog(options: ConsoleLogOptions): ConsoleLog {
       await log.ready();
     }
     if (rest !== "") write(rest);
+    rest = "";
   }
 
   function write(line: string): void {
@@ -100,7 +103,10 @@ export function createConsoleLog(options: ConsoleLogOptions): ConsoleLog {
       reading = before.then(() => read(mine.signal)).catch(() => {});
     },
     powerOff,
-    tail: async (lines) => (await tailLog(path, { lines })).map((line) => line.text),
+    async tail(lines) {
+      const ended = (await tailLog(path, { lines })).map((line) => line.text);
+      return [...ended, ...(rest === "" ? [] : [printable(rest)])].slice(-lines);
+    },
     listen(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

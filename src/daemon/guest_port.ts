@@ -15,6 +15,7 @@ import type { ProvisionScope } from "../machine/state.ts";
 import type { Plan } from "../plan/types.ts";
 import type { ApplyParams, ProvisionParams, ProvisionResult } from "../protocol/agent.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
+import type { ConsoleLog } from "./console_log.ts";
 import type { ScriptLogs } from "./script_logs.ts";
 
 export interface GuestPortOptions {
@@ -36,19 +37,26 @@ export interface GuestPortOptions {
   readonly stopServices: (client: AgentClient, signal: AbortSignal) => Promise<void>;
   /** Names of services that must be up before the machine counts as ready, and whether they are. */
   readonly servicesReady: (client: AgentClient, signal: AbortSignal) => Promise<string | undefined>;
-  /** The last lines of the console, for a boot whose agent never came. */
-  readonly consoleTail: () => Promise<readonly string[]>;
+  /** For a boot whose agent never comes: what it printed, and whether it got as far as a login. */
+  readonly console: Pick<ConsoleLog, "tail" | "listen">;
 }
 
 const READY_POLL_MS = 500;
 const UPGRADE_MS = 60_000;
+const CONSOLE_LINES = 8;
+const LOGIN_PROMPT = /\blogin: *$/;
+/** An agent that comes at all is there before the login prompt, or not long after it. */
+const AT_LOGIN_MS = 180_000;
 
 export function createGuestPort(options: GuestPortOptions): Guest {
   const { plan, emit, clock, logs } = options;
   return {
     async greet({ signal, deadlineMs }) {
       try {
-        const first = await options.session().ready({ timeoutMs: deadlineMs - 1000, signal });
+        const first = await orLoginFirst(
+          (signal) => options.session().ready({ timeoutMs: deadlineMs - 1000, signal }),
+          signal,
+        );
         const { hello } = await upToDate(first, signal);
         logs.setBoot(hello.bootId);
         await faultPoint("greet.hello");
@@ -60,7 +68,7 @@ export function createGuestPort(options: GuestPortOptions): Guest {
         };
       } catch (error) {
         if (!(error instanceof RumError) || error.code !== "agent_unavailable") throw error;
-        const tail = await options.consoleTail();
+        const tail = await options.console.tail(CONSOLE_LINES);
         throw new RumError(
           "agent_unavailable",
           tail.length === 0
@@ -108,6 +116,36 @@ export function createGuestPort(options: GuestPortOptions): Guest {
       await faultPoint("stop.services");
     },
   };
+
+  /** Gives a wait for the agent up early, when the guest has stood at its login prompt for long. */
+  async function orLoginFirst<T>(
+    wait: (signal: AbortSignal) => Promise<T>,
+    outer: AbortSignal,
+  ): Promise<T> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([outer, over.signal]);
+    const { promise: tooLong, reject } = Promise.withResolvers<never>();
+    const unlisten = options.console.listen((bytes) => {
+      if (!LOGIN_PROMPT.test(new TextDecoder().decode(bytes))) return;
+      unlisten();
+      clock.sleep(AT_LOGIN_MS, { signal }).then(() =>
+        reject(
+          new RumError(
+            "agent_unavailable",
+            `The guest has been at its login prompt for ${
+              AT_LOGIN_MS / 1000
+            } s and no agent answers; ` +
+              "it is started by cloud-init and systemd, which the image must have",
+          ),
+        ), () => {});
+    });
+    try {
+      return await Promise.race([wait(signal), tooLong]);
+    } finally {
+      unlisten();
+      over.abort(new DOMException("The wait is over", "AbortError"));
+    }
+  }
 
   /** A host that carries another agent replaces it in place; the session comes back by itself. */
   async function upToDate(client: AgentClient, signal: AbortSignal): Promise<AgentClient> {

@@ -14,6 +14,7 @@ import { backOffMs } from "../base/schedule.ts";
 import type { Mux } from "../wire/mux_types.ts";
 import { type AgentClient, connectAgent } from "./agent_client.ts";
 import type { TokenStore } from "./agent_hello.ts";
+import { ClockWatch } from "./clock_watch.ts";
 import type { GuestLink } from "./link_reconnect.ts";
 
 export type SessionChange = "first" | "agent_restarted" | "guest_rebooted" | "link_restored";
@@ -175,12 +176,20 @@ export class AgentSession implements AsyncDisposable {
     return last.instance === instance ? "link_restored" : "agent_restarted";
   }
 
-  /** Asks now and then whether the agent lives; closes the link after the silence. */
+  /**
+   * Asks now and then whether the agent lives; closes the link after the silence. Sets the guest's
+   * clock when it may have stood still; that this fails is no news, the link's end is.
+   */
   async #watch(client: AgentClient, over: AbortSignal): Promise<void> {
     const { pingEveryMs = 2500, silenceMs = 10_000, paused } = this.#options;
+    const clocks = new ClockWatch(this.#clock);
+    const setClock = () => client.syncTime({ signal: over }).catch(() => {});
+    if (clocks.isOff(client.hello.nowMs)) await setClock();
     while (!over.aborted) {
       await this.#clock.sleep(pingEveryMs, { signal: over }).catch(() => {});
+      const stoodStill = clocks.stoodStill(paused?.() ?? false);
       if (over.aborted || paused?.()) continue;
+      if (stoodStill) await setClock();
       try {
         await client.ping({ timeoutMs: silenceMs - pingEveryMs, signal: over });
       } catch (cause) {

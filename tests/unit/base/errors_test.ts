@@ -182,6 +182,7 @@ Deno.test("agent_newer: the agent of a later rum is neither used nor replaced", 
     session: () => ({ ready: () => Promise.resolve(client) }),
     plan: () => plan,
     logs: { setBoot: () => {} },
+    console: { listen: () => () => {} },
     emit: () => {},
     clock: systemClock,
   } as never);
