@@ -11,7 +11,7 @@ export interface AskOptions {
 }
 
 /** Why there was no conversation at all, in `data.kind` of `daemon_unreachable`. */
-export type Unreachable = "absent" | "refused" | "closed";
+export type Unreachable = "absent" | "refused" | "closed" | "no_token";
 
 /**
  * @throws {RumError} `daemon_unreachable` when nobody listens, `daemon_hung` when nobody answers in
@@ -62,6 +62,7 @@ export function unreachable(path: string, kind: Unreachable, cause?: unknown): R
     absent: "there is no socket",
     refused: "nobody listens",
     closed: "the connection was closed at once",
+    no_token: "the machine has no token; it is being removed",
   }[kind];
   return new RumError("daemon_unreachable", `Cannot reach the daemon at "${path}": ${found}`, {
     cause,

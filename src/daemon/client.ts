@@ -3,7 +3,6 @@
  * link there is refused, not called "nobody listens"), then hello, then requests.
  */
 import { RumError, toRumError } from "../base/errors.ts";
-import { systemClock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { BUILD, VERSION } from "../base/version.ts";
 import type { MachinePaths } from "../plan/paths.ts";
@@ -15,9 +14,6 @@ import { introduce } from "./handshake.ts";
 import { checkSocketName } from "./publish.ts";
 import { readToken } from "./token.ts";
 import { unixDuplex } from "./unix_duplex.ts";
-
-const TOKEN_LOOKS = 20;
-const TOKEN_PAUSE_MS = 50;
 
 export interface ConnectOptions {
   readonly signal?: AbortSignal;
@@ -83,7 +79,9 @@ async function meet(
   try {
     const reader = new FrameReader(duplex.readable);
     const writer = new FrameWriter(duplex.writable);
-    const token = givenToken ?? await tokenOf(paths, signal);
+    const token = givenToken ?? await readToken(paths.daemonToken);
+    // Whoever destroys a machine answers to the end, and its token goes before it does.
+    if (token === undefined) throw unreachable(paths.socket, "no_token");
     const welcome = await introduce(reader, writer, {
       token,
       version: VERSION,
@@ -117,27 +115,6 @@ async function meet(
     throw unreachable(paths.socket, "closed", thrown);
   } finally {
     signal.removeEventListener("abort", onAbort);
-  }
-}
-
-/**
- * A machine that is being destroyed loses its token a moment before its socket: who connected just
- * then waits for the socket to go too. A token that stays away is told as what it is.
- */
-async function tokenOf(
-  paths: Pick<MachinePaths, "socket" | "daemonToken">,
-  signal: AbortSignal,
-): Promise<string> {
-  for (let look = 1;; look++) {
-    try {
-      return await readToken(paths.daemonToken);
-    } catch (thrown) {
-      if (await checkSocketName(paths.socket) === "absent") {
-        throw unreachable(paths.socket, "absent", thrown);
-      }
-      if (look === TOKEN_LOOKS) throw thrown;
-    }
-    await systemClock.sleep(TOKEN_PAUSE_MS, { signal });
   }
 }
 

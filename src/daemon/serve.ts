@@ -41,7 +41,7 @@ import { notifyReady } from "./notify.ts";
 import { type Published, publishSocket } from "./publish.ts";
 import { selfCheck } from "./self_check.ts";
 import { DaemonServer } from "./server.ts";
-import { ensureToken, readToken } from "./token.ts";
+import { ensureToken } from "./token.ts";
 
 /** What the machine's logic gets to know of the process around it. */
 export interface DaemonHost {
@@ -139,7 +139,7 @@ class Daemon {
   async run(): Promise<number> {
     using _signals = this.#listenToSignals();
     const { id, paths, compose } = this.#options;
-    await ensureToken(paths.daemonToken);
+    const token = await ensureToken(paths.daemonToken);
     const composition = await compose({
       id,
       paths,
@@ -150,7 +150,7 @@ class Daemon {
       requestRelease: (reason) => this.#release(reason),
       log: (text) => this.#log.line(text),
     });
-    const server = this.#server(composition);
+    const server = this.#server(composition, token);
     await faultPoint("serve.composed");
     let published: Published | undefined;
     const checked = new AbortController();
@@ -180,8 +180,7 @@ class Daemon {
     return EXIT.ok;
   }
 
-  #server(composition: Composition): DaemonServer {
-    const { paths } = this.#options;
+  #server(composition: Composition, token: string): DaemonServer {
     const ping = () => ({ version: VERSION, pid: Deno.pid, uptime_ms: this.#uptimeMs() });
     const release = (why: string) => {
       this.#release(why);
@@ -204,7 +203,7 @@ class Daemon {
         }),
       },
       lines: { ...composition.lines, ping, release: () => release("asked by the line protocol") },
-      token: () => readToken(paths.daemonToken),
+      token: () => Promise.resolve(token),
       shuttingDown: this.#shuttingDown.signal,
       log: (text) => this.#log.line(text),
     });

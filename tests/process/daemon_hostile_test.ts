@@ -209,7 +209,7 @@ async function rawClient(rig: DaemonRig) {
       const conn = await open(rig);
       const duplex = unixDuplex(conn);
       await introduce(new FrameReader(duplex.readable), new FrameWriter(duplex.writable), {
-        token: await readToken(rig.paths.daemonToken),
+        token: (await readToken(rig.paths.daemonToken))!,
         version: "0",
         build: "raw",
       });

@@ -112,3 +112,23 @@ daemonTest(
     await (await waiting).close();
   },
 );
+
+daemonTest(
+  "a daemon whose token is gone is destroying the machine: its end is waited for",
+  async () => {
+    await using rig = new DaemonRig();
+    const lock = await hold(rig, "daemon");
+    const published = await publishSocket(rig.paths);
+    const waiting = rig.ensure();
+    const first = await published.listener.accept();
+    // The client has closed: it found no token.
+    assert.equal(await first.read(new Uint8Array(1)), null);
+    first.close();
+    published.listener.close();
+    await published.remove();
+    await lock.release();
+    const client = await waiting;
+    assert.notEqual((await client.request("ping") as { pid: number }).pid, Deno.pid);
+    await client.close();
+  },
+);

@@ -256,7 +256,7 @@ export async function nothingLeft(world: FakeWorld): Promise<void> {
   );
 }
 
-/** The whole matrix, or every `step`th case of each scenario, three at a time. */
+/** All of them, three at a time. */
 export async function runMatrix(
   cases: readonly Case[],
   report: (failure: string) => void,
