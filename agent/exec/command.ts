@@ -21,7 +21,11 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 /** @throws {RumError} `exec_failed` with `data.code` 127 or 126, as a shell would answer */
 export async function resolveCommand(params: ExecParams, root = ""): Promise<Command> {
-  const account = await accountOf(params.user ?? "root", root);
+  // Side by side: under emulation each of these waits costs a millisecond and more.
+  const [account, environment] = await Promise.all([
+    accountOf(params.user ?? "root", root),
+    readText(`${root}/etc/environment`),
+  ]);
   if (account === undefined) {
     throw new RumError("exec_failed", `The guest has no user "${params.user}"`, {
       data: { code: 126 },
@@ -30,7 +34,7 @@ export async function resolveCommand(params: ExecParams, root = ""): Promise<Com
   const env: Record<string, string> = {
     PATH: DEFAULT_PATH,
     LANG: "C.UTF-8",
-    ...environmentFile(await readText(`${root}/etc/environment`)),
+    ...environmentFile(environment),
     HOME: account.home,
     USER: account.name,
     LOGNAME: account.name,
@@ -40,8 +44,11 @@ export async function resolveCommand(params: ExecParams, root = ""): Promise<Com
   };
   const argv = params.login && params.argv.length === 0 ? [account.shell, "-l"] : params.argv;
   if (argv.length === 0) throw new RumError("exec_failed", "There is no command to run");
-  const cwd = await folderOf(params.cwd, account);
-  await findProgram(argv[0], env.PATH, cwd);
+  const folder = folderOf(params.cwd, account);
+  const program = findProgram(argv[0], env.PATH, wantedFolder(params.cwd, account));
+  program.catch(() => {});
+  const cwd = await folder;
+  await program;
   return { argv: [...become(account), ...argv], env, cwd, account };
 }
 
@@ -60,7 +67,7 @@ export function become(account: Account): string[] {
 
 async function folderOf(wanted: string | undefined, account: Account): Promise<string> {
   if (wanted !== undefined) {
-    const folder = wanted.startsWith("/") ? wanted : `${account.home}/${wanted}`;
+    const folder = wantedFolder(wanted, account);
     const found = await Deno.stat(folder).catch(() => undefined);
     if (found?.isDirectory) return folder;
     throw new RumError(
@@ -72,6 +79,11 @@ async function folderOf(wanted: string | undefined, account: Account): Promise<s
   return (await Deno.stat(account.home).catch(() => undefined))?.isDirectory ? account.home : "/";
 }
 
+function wantedFolder(wanted: string | undefined, { home }: Account): string {
+  if (wanted === undefined) return home;
+  return wanted.startsWith("/") ? wanted : `${home}/${wanted}`;
+}
+
 /**
  * Where a program is, looked up as execvp would in the command's own PATH.
  *
@@ -81,13 +93,10 @@ export async function findProgram(program: string, path: string, cwd: string): P
   const places = program.includes("/")
     ? [program.startsWith("/") ? program : `${cwd}/${program}`]
     : path.split(":").map((folder) => `${folder || cwd}/${program}`);
-  let seen = false;
-  for (const place of places) {
-    const found = await Deno.stat(place).catch(() => undefined);
-    if (found === undefined) continue;
-    seen = true;
-    if (found.isFile && ((found.mode ?? 0) & 0o111) !== 0) return place;
-  }
+  const found = await Promise.all(places.map((place) => Deno.stat(place).catch(() => undefined)));
+  const at = found.findIndex((each) => each?.isFile === true && ((each.mode ?? 0) & 0o111) !== 0);
+  if (at >= 0) return places[at];
+  const seen = found.some((each) => each !== undefined);
   throw new RumError(
     "exec_failed",
     seen

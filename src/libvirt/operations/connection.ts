@@ -42,7 +42,14 @@ export const connectionOperations = {
   },
 
   capabilities({ libraries: { libvirt } }: Thread, args: ConnectionArgs): string {
-    const xml = libvirt.virConnectGetCapabilities(connection(args.connection));
+    const conn = connection(args.connection);
+    let xml = libvirt.virConnectGetCapabilities(conn);
+    if (xml === null) {
+      // libvirt finds out the host's UUID once per process, and not safely: of two threads that are
+      // first at the same moment one gets "cannot get the host uuid". Asked again, it answers.
+      libvirt.virResetLastError();
+      xml = libvirt.virConnectGetCapabilities(conn);
+    }
     return checkString(libvirt, "virConnectGetCapabilities", xml);
   },
 
