@@ -38,6 +38,7 @@ Deno.test("every recipe of rum skill and every command of the README's two minut
 
   await testImage();
   await using box = await sandbox({ prefix: "rum-skill-" });
+  await Deno.writeTextFile(`${box.project}/README.md`, "# A project has one\n");
   const bin = `${box.home}/bin`;
   await Deno.mkdir(bin);
   const words = rumCommand().map((word) => `'${word}'`).join(" ");
