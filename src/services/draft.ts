@@ -9,6 +9,7 @@ import {
   type Instance,
   type InstanceEffect,
   type InstanceEvent,
+  NEW_INSTANCE,
   type Now,
   stepInstance,
 } from "./instance.ts";
@@ -34,6 +35,8 @@ export interface Supervisor {
   readonly pending: readonly Pending[];
   /** Never taken back (INV-D001). */
   readonly shuttingDown: boolean;
+  /** The highest of instances that are no more: one that comes in their place goes on from there. */
+  readonly lastGeneration: number;
 }
 
 export type Verb = "start" | "stop" | "restart" | "reload";
@@ -90,7 +93,12 @@ export const SHUTTING_DOWN: Reply = {
   message: "The guest's services are being shut down, and nothing is started any more",
 };
 
-export const NO_SERVICES: Supervisor = { services: new Map(), pending: [], shuttingDown: false };
+export const NO_SERVICES: Supervisor = {
+  services: new Map(),
+  pending: [],
+  shuttingDown: false,
+  lastGeneration: 0,
+};
 
 /** The state while one step is worked out: a copy, then effects in the order of the changes. */
 export class Draft {
@@ -99,11 +107,13 @@ export class Draft {
   readonly now: Now;
   pending: Pending[];
   shuttingDown: boolean;
+  lastGeneration: number;
 
   constructor(state: Supervisor, now: Now) {
     this.services = new Map(state.services);
     this.pending = [...state.pending];
     this.shuttingDown = state.shuttingDown;
+    this.lastGeneration = state.lastGeneration;
     this.now = now;
   }
 
@@ -115,12 +125,26 @@ export class Draft {
     this.services.set(service, { ...this.services.get(service)!, ...change });
   }
 
-  /** Moves one instance and notes what it wants done. */
+  /**
+   * Instances that were never there. A place may be taken again while a health check of the one
+   * before is still out: its news must be of another generation (CTR-D004).
+   */
+  newInstances(count: number): Instance[] {
+    const one: Instance = { ...NEW_INSTANCE, generation: this.lastGeneration };
+    return Array.from({ length: count }, () => one);
+  }
+
+  /**
+   * Moves one instance and notes what it wants done. What has no place in the spec any more can only
+   * end: a `restart` that comes while it is being stopped must not bring it back (INV-D004, INV-D006).
+   */
   move(key: InstanceKey, event: InstanceEvent): void {
     const entry = this.services.get(key.service);
     const instance = entry?.instances[key.index];
     // Late news of an instance that was scaled away.
     if (entry === undefined || instance === undefined) return;
+    const extra = entry.removing || key.index >= entry.spec.instances;
+    if (extra && (event.kind === "start" || event.kind === "restart")) return;
     const [next, effects] = stepInstance(instance, event, entry.spec, this.now);
     if (next !== instance) {
       this.change(key.service, { instances: entry.instances.with(key.index, next) });

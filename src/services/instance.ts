@@ -28,13 +28,13 @@ const STARTING_CHECK_MS = 1000;
 export const STUCK_MS = 5000;
 
 interface Common {
-  /** Of the last process; 0 before the first. Only grows. */
+  /** Of the last process here; only grows, also over instances that were in this place before. */
   readonly generation: number;
   /** When automatic restarts happened, on the monotonic clock; those within the span count. */
   readonly restartsAt: readonly number[];
   /** Automatic restarts in a row without `min_uptime`: the place in the back-off. */
   readonly attempt: number;
-  /** How the last process ended, in words. */
+  /** How the last process ended, in words; absent before the first end. */
   readonly text?: string;
 }
 

@@ -18,7 +18,7 @@ import {
   type SupervisorEffect,
   type SupervisorEvent,
 } from "./draft.ts";
-import { isActive, isLive, NEW_INSTANCE, type Now } from "./instance.ts";
+import { isActive, isLive, type Now } from "./instance.ts";
 import { planServices, type PresentService, startOrder } from "./plan.ts";
 import { beginRequest, settleRequests } from "./requests.ts";
 
@@ -51,8 +51,8 @@ export function stepSupervisor(
   settleRequests(draft);
   // What was waited for may be gone from rum.toml: then nothing holds the one that waited.
   if (dropEnded(draft)) startWaiting(draft);
-  const { services, pending, shuttingDown } = draft;
-  return [{ services, pending, shuttingDown }, draft.effects];
+  const { services, pending, shuttingDown, lastGeneration } = draft;
+  return [{ services, pending, shuttingDown, lastGeneration }, draft.effects];
 }
 
 function apply(draft: Draft, id: number, specs: readonly ServiceSpec[]): void {
@@ -78,13 +78,13 @@ function apply(draft: Draft, id: number, specs: readonly ServiceSpec[]): void {
   for (const spec of specs) {
     const entry = draft.entry(spec.name);
     if (entry === undefined) {
-      draft.services.set(spec.name, newEntry(spec, true));
+      draft.services.set(spec.name, newEntry(draft, spec, true));
       continue;
     }
     const more = Math.max(0, spec.instances - entry.instances.length);
     draft.change(spec.name, {
       spec,
-      instances: [...entry.instances, ...Array.from({ length: more }, () => NEW_INSTANCE)],
+      instances: [...entry.instances, ...draft.newInstances(more)],
       wanted: entry.wanted || entry.removing,
       removing: false,
       waiting: entry.waiting.filter((index) => index < spec.instances),
@@ -116,15 +116,15 @@ function apply(draft: Draft, id: number, specs: readonly ServiceSpec[]): void {
   draft.pending.push({ id, kind: "apply", services: removed(actions), said: summary(actions) });
 }
 
-function newEntry(spec: ServiceSpec, wanted: boolean): ServiceEntry {
-  const instances = Array.from({ length: spec.instances }, () => NEW_INSTANCE);
+function newEntry(draft: Draft, spec: ServiceSpec, wanted: boolean): ServiceEntry {
+  const instances = draft.newInstances(spec.instances);
   return { spec, instances, wanted, removing: false, waiting: [] };
 }
 
 /** What still runs is taken over, what does not is started: never a second process (CTR-D004). */
 function restore(draft: Draft, event: Extract<SupervisorEvent, { kind: "restore" }>): void {
   for (const spec of event.specs) {
-    draft.services.set(spec.name, newEntry(spec, !event.stopped.includes(spec.name)));
+    draft.services.set(spec.name, newEntry(draft, spec, !event.stopped.includes(spec.name)));
   }
   for (const { key, process } of event.found) draft.move(key, process);
   for (const spec of event.specs) {
@@ -185,7 +185,7 @@ function hasStarted(entry: ServiceEntry | undefined): boolean {
   return entry === undefined ||
     entry.instances.every((instance) =>
       instance.kind === "running" || instance.kind === "unhealthy" ||
-      (instance.kind === "stopped" && instance.generation > 0 && entry.wanted)
+      (instance.kind === "stopped" && instance.text !== undefined && entry.wanted)
     );
 }
 
@@ -198,6 +198,7 @@ function dropEnded(draft: Draft): boolean {
     let length = entry.instances.length;
     while (length > keep && !isActive(entry.instances[length - 1])) {
       length--;
+      draft.lastGeneration = Math.max(draft.lastGeneration, entry.instances[length].generation);
       draft.effects.push({ kind: "forget", key: { service, index: length } });
     }
     if (length === 0 && entry.removing) {

@@ -68,6 +68,31 @@ Deno.test("INV-D006: scaled up again before the extra one has ended, it starts a
   assert.deepEqual(world.states(), ["web/0 running", "web/1 running"]);
 });
 
+Deno.test("INV-D006: a restart does not bring back what is being scaled away", () => {
+  const world = running(spec("web", { instances: 2 }));
+  world.obeys = (_, signal) => signal === "KILL";
+  world.apply(spec("web", { instances: 1 }));
+  assert.deepEqual(world.states(), ["web/0 running", "web/1 stopping"]);
+  const id = world.request("restart", "web");
+  world.pass(11_000);
+  assert.equal(world.code(id), "ok");
+  assert.deepEqual(world.states(), ["web/0 running"]);
+});
+
+Deno.test("INV-D004: scaled away while its spawn is under way, it is ended when it is there", () => {
+  const world = new World();
+  world.spawnMs = 50;
+  world.apply(spec("web", { instances: 2 }));
+  const id = world.apply(spec("web"));
+  assert.equal(world.replies.has(id), false);
+  world.pass(1000);
+  assert.deepEqual(world.trace.filter((line) => line.includes("web/1")), [
+    ...["spawn web/1 #1", "TERM web/1 #1", "forget web/1"],
+  ]);
+  assert.equal(world.code(id), "ok");
+  assert.deepEqual(world.states(), ["web/0 running"]);
+});
+
 Deno.test("CTR-D003: a pid exists exactly while starting, running or unhealthy", () => {
   // The world checks it after every event; here every state is met once.
   const world = new World();
@@ -116,6 +141,21 @@ Deno.test("CTR-D004: late news of an old generation changes nothing", () => {
   world.tell(key, { kind: "timer", timer: "kill", generation: 1 });
   world.tell({ service: "web", index: 7 }, { kind: "exited", generation: 1, code: 1 });
   world.tell({ service: "gone", index: 0 }, { kind: "exited", generation: 1, code: 1 });
+  assert.deepEqual(world.state, before);
+});
+
+Deno.test("CTR-D004: a place taken again is not moved by news of the one before", () => {
+  const world = running(spec("web", { instances: 2 }), spec("db"));
+  world.apply(spec("web"));
+  world.healthy = () => false;
+  const health = tcpHealth({ unhealthy: 9 });
+  world.apply(spec("web", { instances: 2, health }), spec("db", { health }));
+  const before = world.state;
+  for (const key of [{ service: "web", index: 1 }, { service: "db", index: 0 }]) {
+    assert.equal(before.services.get(key.service)?.instances[key.index].kind, "starting");
+    // A check that was out when it was scaled away, or its service removed.
+    world.tell(key, { kind: "checked", generation: 1, ok: true });
+  }
   assert.deepEqual(world.state, before);
 });
 
