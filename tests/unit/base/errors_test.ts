@@ -101,8 +101,14 @@ Deno.test("errors: what is thrown by others gets a code", () => {
 const code = (wanted: string) => (error: unknown) =>
   error instanceof RumError && error.code === wanted;
 
-Deno.test("not_linux: one sentence that names the system", () => {
-  assert.throws(() => requireLinux("darwin"), code("not_linux"));
+Deno.test("CTR-D016: off Linux there is one sentence that names the system, and exit 12", () => {
+  assert.throws(() => requireLinux("darwin"), (error: unknown) => {
+    assert.ok(error instanceof RumError);
+    assert.equal(error.code, "not_linux");
+    assert.equal(error.exitCode, 12);
+    assert.match(error.message, /^rum needs Linux .* this is darwin$/);
+    return true;
+  });
   requireLinux("linux");
 });
 

@@ -66,6 +66,8 @@ const CELLS: [string, MachineState, string, number, string?][] = [
   ["destroying, forced already", STATES["destroying forcing"], "leave", 0],
   ["absent, not begun", STATES["absent"], "leave", 0],
   ["stopped, done", STATES["stopped"], "leave", 0],
+  ["stuck, unknown", STATES["stuck"], "leave", 0],
+  ["over, unknown", STATES["over"], "leave", 0],
 ];
 
 for (const [cell, state, does, exit, client = "owner"] of CELLS) {
@@ -94,6 +96,11 @@ for (const [cell, state, does, exit, client = "owner"] of CELLS) {
     }
   });
 }
+
+Deno.test("interrupt: every phase has its cell", () => {
+  const cells = new Set(CELLS.map(([, state]) => state.kind));
+  assert.deepEqual(Object.keys(STATES).filter((name) => !cells.has(STATES[name].kind)), []);
+});
 
 Deno.test("interrupt: a wiped first boot is forced off first, then removed, then over", () => {
   let [state] = step(boots(UNDER_WAY).provisioning, {
