@@ -154,6 +154,12 @@ function replay(text: string, entries: Map<string, FolderEntry>, intents: Set<st
 }
 
 function move(entries: Map<string, FolderEntry>, from: string, to: string): void {
+  const alone = entries.get(from);
+  if (alone !== undefined && alone.type !== "folder") {
+    entries.delete(from);
+    entries.set(to, { ...alone, path: to });
+    return;
+  }
   const moved: [string, FolderEntry][] = [];
   for (const [path, entry] of entries) {
     if (path !== from && !path.startsWith(`${from}/`)) continue;

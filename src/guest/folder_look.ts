@@ -9,7 +9,7 @@
 import { RumError } from "../base/errors.ts";
 import { DirtySet } from "../sync/dirty.ts";
 import { IgnoreRules, isIgnoreFile } from "../sync/ignore.ts";
-import { below, type Entry, parents, type Tree } from "../sync/tree.ts";
+import { belowAny, type Entry, parents, type Tree } from "../sync/tree.ts";
 import { lookAt, scanTree } from "./folder_scan.ts";
 import { FolderWatch } from "./folder_watch.ts";
 
@@ -155,25 +155,26 @@ export class FolderLook implements AsyncDisposable {
     const now = new Map<string, Entry>();
     const options = { rules: this.#rules, onSkipped: this.#skip };
     const real = new Map<string, boolean>();
+    /** What is in question with all that is known below it. */
+    const whole = new Set<string>();
     for (const path of [...trees, ...paths]) {
       if (parents(path).some((folder) => this.#rules.ignores(folder, true))) continue;
       // A folder above it may have become a link meanwhile; then there is nothing here to look at.
       if (!parents(path).every((folder) => isRealFolder(`${source}/${folder}`, real))) {
-        for (const each of below(known, path)) base.set(each, known.get(each)!);
+        whole.add(path);
         continue;
       }
       const before = known.get(path);
       const entry = lookAt(source, path, options);
-      const whole = trees.has(path) ||
-        (before?.type === "folder") !== (entry?.type === "folder");
-      for (const each of whole ? below(known, path) : before === undefined ? [] : [path]) {
-        base.set(each, known.get(each)!);
-      }
+      if (trees.has(path) || (before?.type === "folder") !== (entry?.type === "folder")) {
+        whole.add(path);
+      } else if (before !== undefined) base.set(path, before);
       if (entry === undefined) continue;
       now.set(path, entry);
       this.#skipped.delete(path);
-      if (entry.type === "folder" && whole) await this.#scan(path, now, signal);
+      if (entry.type === "folder" && whole.has(path)) await this.#scan(path, now, signal);
     }
+    for (const path of belowAny(known, whole)) base.set(path, known.get(path)!);
     return { base, now, asked: paths };
   }
 

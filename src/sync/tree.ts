@@ -38,6 +38,8 @@ export type Op =
 
 /** Beyond that a folder is made anew: each rename looks at every path once. */
 const MAX_FOLDER_RENAMES = 64;
+/** So many passes cost less than one that takes every path apart. */
+const FEW = 4;
 
 export interface DiffOptions {
   /** False after a rename was refused: then everything is sent as it is. */
@@ -134,10 +136,11 @@ function folderRenames(
     .filter((entry) => entry.type === "folder" && entry.ino !== undefined)
     .sort((a, b) => a.path < b.path ? -1 : 1);
   let left = MAX_FOLDER_RENAMES;
+  let gone = goneFolders(old, now);
   for (const entry of news) {
-    if (left === 0) break;
+    if (left === 0 || gone.size === 0) break;
     if (old.has(entry.path)) continue;
-    const from = gone(old, now, entry.ino!);
+    const from = gone.get(entry.ino!);
     if (from === undefined) continue;
     left--;
     for (const parent of parents(entry.path)) {
@@ -153,15 +156,20 @@ function folderRenames(
       moved.set(next, next === path ? each : { ...each, path: next });
     }
     old = moved;
+    gone = goneFolders(old, now);
   }
   return old;
 }
 
-function gone(old: Tree, now: Tree, ino: number): Entry | undefined {
+/** By inode. Made once a rename and not once a new folder: thousands of those come at a time. */
+function goneFolders(old: Tree, now: Tree): Map<number, Entry> {
+  const found = new Map<number, Entry>();
   for (const entry of old.values()) {
-    if (entry.type === "folder" && entry.ino === ino && !now.has(entry.path)) return entry;
+    const { type, ino, path } = entry;
+    if (type !== "folder" || ino === undefined || found.has(ino) || now.has(path)) continue;
+    found.set(ino, entry);
   }
-  return undefined;
+  return found;
 }
 
 /** What a tree is after an operation was carried out. */
@@ -192,7 +200,18 @@ export function pathOf(op: Op): string {
 export function below(tree: Tree, top: string): string[] {
   const found = tree.has(top) ? [top] : [];
   if (tree.get(top) !== undefined && tree.get(top)!.type !== "folder") return found;
-  for (const path of tree.keys()) if (path.startsWith(`${top}/`)) found.push(path);
+  const prefix = `${top}/`;
+  for (const path of tree.keys()) if (path.startsWith(prefix)) found.push(path);
+  return found;
+}
+
+/** These and everything below them, in one pass: thousands of folders come and go at a time. */
+export function belowAny(tree: Tree, tops: ReadonlySet<string>): string[] {
+  if (tops.size <= FEW) return [...new Set([...tops].flatMap((top) => below(tree, top)))];
+  const found: string[] = [];
+  for (const path of tree.keys()) {
+    if (tops.has(path) || parents(path).some((parent) => tops.has(parent))) found.push(path);
+  }
   return found;
 }
 

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
   advance,
+  below,
+  belowAny,
   diffTrees,
   type Entry,
   type Op,
@@ -191,4 +193,22 @@ Deno.test("diffTrees: the operations carried out in order turn any tree into any
 
 Deno.test("diffTrees: nothing to do between equals", () => {
   fc.assert(fc.property(anyTree, (any) => assert.deepEqual(diffTrees(any, any), [])));
+});
+
+Deno.test("belowAny: what below says of each, however many there are", () => {
+  fc.assert(fc.property(anyTree, anyTree, (any, other) => {
+    const tops = new Set([...any.keys()].filter((path) => other.has(path)));
+    const each = [...tops].flatMap((top) => below(any, top));
+    assert.deepEqual(belowAny(any, tops).sort(), [...new Set(each)].sort());
+  }));
+  const wide = tree(
+    ...Array.from({ length: 40 }, (_, i) => [
+      folder(`d${i}`, 100 + i),
+      file(`d${i}/f`, 200 + i),
+      file(`d${i}0`, 300 + i),
+    ]).flat(),
+  );
+  const tops = new Set(Array.from({ length: 20 }, (_, i) => `d${i}`));
+  const each = [...tops].flatMap((top) => below(wide, top));
+  assert.deepEqual(belowAny(wide, tops).sort(), [...new Set(each)].sort());
 });
