@@ -105,9 +105,14 @@ export function parseAnswer(text: string, word: LineWord): Record<string, unknow
     throw new RumError(isErrorCode(name) ? name : "internal", message);
   }
   try {
-    if (line.startsWith("ok ")) return JSON.parse(line.slice(3));
+    const document: unknown = line.startsWith("ok ") ? JSON.parse(line.slice(3)) : undefined;
+    if (isDocument(document)) return document;
   } catch {
     // Told below.
   }
   throw new RumError("protocol_error", `The daemon answered ${word} with neither ok nor error`);
+}
+
+function isDocument(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -128,12 +128,20 @@ class Body {
       this.#hash.update(payload);
       await this.#sink.data(payload);
     } else if (kind === KIND.zeros) {
-      const count = decodeZeros(payload);
+      const count = this.#zeros(payload);
       this.#guard.count(count);
       this.#bytes += count;
       await hashZeros(this.#hash, count);
       await this.#sink.zeros(count);
     } else throw this.#call.lied(`sent a record of kind ${kind} inside a file`);
+  }
+
+  #zeros(payload: Uint8Array): number {
+    try {
+      return decodeZeros(payload);
+    } catch (thrown) {
+      throw this.#call.lied("sent a run of zeros that no file has", thrown);
+    }
   }
 
   check(digest: FileDigest): FileDigest {

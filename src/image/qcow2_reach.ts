@@ -30,9 +30,12 @@ export async function qcow2Reach(read: ReadAt): Promise<number> {
   const extended = version >= 3 && (header.getBigUint64(72) & 16n) !== 0n;
   const step = extended ? 16 : 8;
   const l1 = view(await read(l1Offset, entries * 8));
+  // A table that is named a million times is read once: the work is bounded by the file, not by it.
+  const seen = new Set<number>();
   for (let i = 0; i < entries; i++) {
     const l2Offset = Number(l1.getBigUint64(i * 8) & OFFSET_MASK);
-    if (l2Offset === 0) continue;
+    if (l2Offset === 0 || seen.has(l2Offset)) continue;
+    seen.add(l2Offset);
     end = Math.max(end, l2Offset + clusterSize);
     const l2 = view(await read(l2Offset, clusterSize));
     for (let at = 0; at < clusterSize; at += step) {

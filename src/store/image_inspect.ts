@@ -109,6 +109,9 @@ function corrupt(what: string, why: string, cause?: unknown): RumError {
 }
 
 async function readAt(file: Deno.FsFile, offset: number, length: number): Promise<Uint8Array> {
+  // A hostile header names places that no seek takes, and lengths that no memory holds.
+  const { size } = await file.stat();
+  if (offset + length > size) throw new RangeError(`the file ends at ${size}`);
   const bytes = new Uint8Array(length);
   await file.seek(offset, Deno.SeekMode.Start);
   for (let at = 0; at < length;) {

@@ -5,17 +5,10 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { renderDiagnostics } from "../../../src/config/render.ts";
-import { BASE, check, PROJECT } from "./fake_reader.ts";
+import { DISK, EXAMPLE, isAnswered } from "./answered.ts";
+import { check } from "./fake_reader.ts";
 
 const RUNS = Deno.env.get("FULL") === "1" ? 10_000 : 1_000;
-const EXAMPLE = Deno.readTextFileSync(new URL("../../../docs/examples/rum.toml", import.meta.url));
-const DISK = {
-  ...BASE,
-  "/home/u/.git": null,
-  [`${PROJECT}/setup.sh`]: "echo\n",
-  "/outside": null,
-};
 
 const NAMES = [
   ...new Set(EXAMPLE.match(/[a-z_]{2,}(?= = )|(?<=\[)[a-z_]+/g)),
@@ -57,25 +50,6 @@ const edit = fc.tuple(
 const mutated = fc.array(edit, { minLength: 1, maxLength: 4 }).map((edits) =>
   edits.reduce((text, [at, cut, put]) => text.slice(0, at) + put + text.slice(at + cut), EXAMPLE)
 );
-
-async function isAnswered(text: string): Promise<void> {
-  const result = await check(text, DISK);
-  if (result.kind === "ok") {
-    assert.match(result.config.name, /^[a-z0-9][a-z0-9-]{0,62}$/);
-    for (const mount of result.config.mounts) assert.match(mount.source, /^\//);
-    JSON.stringify(result.config);
-    return;
-  }
-  assert.ok(result.diagnostics.length > 0);
-  const lines = text.replace(/^\ufeff/, "").split("\n");
-  for (const { line, column, endColumn } of result.diagnostics) {
-    assert.ok(line >= 1 && line <= lines.length, `line ${line} of ${lines.length}`);
-    assert.ok(column >= 1 && column <= (lines[line - 1] ?? "").length + 2, `column ${column}`);
-    assert.ok(endColumn > column);
-  }
-  // deno-lint-ignore no-control-regex
-  assert.doesNotMatch(renderDiagnostics(result.diagnostics, { colour: false }), /[\x00-\x09\x1b]/);
-}
 
 Deno.test(`${RUNS} generated files give a config or diagnostics`, async () => {
   const text = fc.oneof(tomlLike, mutated, fc.string({ unit: "binary", maxLength: 60 }));

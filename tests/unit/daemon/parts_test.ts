@@ -123,7 +123,9 @@ Deno.test("answers of the line protocol are read, also those of a rum that does 
   assert.deepEqual(parseAnswer('ok {"pid":1}\n', "ping"), { pid: 1 });
   assert.throws(() => parseAnswer("error busy down since 10:00\n", "release"), code("busy"));
   assert.throws(() => parseAnswer("error from_the_future x\n", "ping"), code("internal"));
-  assert.throws(() => parseAnswer("what\n", "ping"), code("protocol_error"));
+  for (const text of ["what\n", "ok null\n", "ok 5\n", "ok []\n", "ok {\n"]) {
+    assert.throws(() => parseAnswer(text, "ping"), code("protocol_error"), text);
+  }
   assert.throws(() => parseAnswer("", "ping"), code("daemon_unreachable"));
 });
 

@@ -6,64 +6,12 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { RumError } from "../../../src/base/errors.ts";
 import { AgentCall } from "../../../src/guest/agent_call.ts";
-import { AgentClient, connectAgent } from "../../../src/guest/agent_client.ts";
+import { connectAgent } from "../../../src/guest/agent_client.ts";
 import { encodeJson, encodeRecord, KIND } from "../../../src/protocol/calls.ts";
 import { newToken, proofOf } from "../../../src/protocol/proof.ts";
-import { empty, type HelloInfo, helloInfo } from "../../../src/protocol/agent.ts";
-import { createMux } from "../../../src/wire/mux.ts";
-import type { Mux } from "../../../src/wire/mux_types.ts";
-import { duplexPair } from "../../../src/wire/pipe.ts";
+import { empty, helloInfo } from "../../../src/protocol/agent.ts";
 import { MemoryTokens } from "../../support/agent_in_process.ts";
-
-type Answer = (writer: WritableStreamDefaultWriter<Uint8Array>) => Promise<void>;
-
-const HELLO: HelloInfo = {
-  version: "0",
-  digest: "0",
-  instance: "i",
-  bootId: "b",
-  protocol: 1,
-  capabilities: [],
-  hostname: "h",
-  addresses: [],
-  os: { id: "", versionId: "", prettyName: "" },
-  kernel: "",
-  uptimeMs: 0,
-  nowMs: 0,
-  firstBootDone: false,
-  doneScripts: {},
-};
-
-/** An agent that gives `answer` to every call; the streams it still holds are counted. */
-function hostile(answer: Answer): Disposable & { client: AgentClient; mux: Mux; held(): number } {
-  const [a, b] = duplexPair();
-  const host = createMux(a, { role: "host" });
-  const guest = createMux(b, { role: "guest" });
-  let held = 0;
-  (async () => {
-    for await (const { stream } of guest.incoming) {
-      held++;
-      const writer = stream.writable.getWriter();
-      writer.closed.catch(() => {});
-      answer(writer).catch(() => {}).finally(() => held--);
-    }
-  })();
-  return {
-    client: new AgentClient(host, HELLO),
-    mux: host,
-    held: () => held,
-    [Symbol.dispose]() {
-      host.close();
-      guest.close();
-    },
-  };
-}
-
-/** Writes and ends; what it cannot write any more it gives up. */
-const say = (...parts: Uint8Array[]): Answer => async (writer) => {
-  for (const part of parts) await writer.write(part);
-  await writer.close();
-};
+import { type Answer, HELLO, hostile, say } from "../../support/hostile_guest.ts";
 
 const raw = (...bytes: number[]) => Uint8Array.from(bytes);
 const finalText = (text: string) => encodeRecord(KIND.final, new TextEncoder().encode(text));
@@ -158,6 +106,19 @@ Deno.test("the guest's words are stripped of terminal controls", async () => {
   assert.match(text, /xy forged/);
   assert.deepEqual(result.failed?.tail, ["xy"]);
 });
+
+for (
+  const [what, payload] of [["of 3 bytes", raw(0, 0, 1)], [
+    "past 2^53",
+    raw(255, 0, 0, 0, 0, 0, 0, 0),
+  ]] as const
+) {
+  Deno.test(`a run of zeros ${what} inside a file is a lie`, async () => {
+    using guest = hostile(say(encodeRecord(KIND.zeros, payload)));
+    const sink = { meta() {}, data() {}, zeros() {} };
+    await assert.rejects(guest.client.readFile("/x", sink), { code: "agent_lied" });
+  });
+}
 
 Deno.test("a guest's error keeps a known code, loses the host's own ones and its escapes", async () => {
   for (

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { blankImage } from "../../../src/image/qcow2.ts";
 import { qcow2Reach } from "../../../src/image/qcow2_reach.ts";
+import { inspectImage } from "../../../src/store/image_inspect.ts";
 
 async function qemu(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(args[0], { args: args.slice(1) }).output();
@@ -47,3 +49,30 @@ for (
     }
   });
 }
+
+Deno.test("a header that names places no file has is corrupt, by name", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    for (const place of [2n ** 53n - 1n, 2n ** 62n, 2n ** 64n - 1n]) {
+      const bytes = blankImage({ virtualSizeBytes: 2 ** 30 });
+      new DataView(bytes.buffer).setBigUint64(40, place);
+      await Deno.writeFile(path, bytes);
+      await assert.rejects(inspectImage(path, "it"), { code: "image_corrupt" });
+    }
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("a second-level table that is named a thousand times is read once", async () => {
+  const bytes = blankImage({ virtualSizeBytes: 2 ** 40 });
+  const view = new DataView(bytes.buffer);
+  const l1 = Number(view.getBigUint64(40));
+  for (let i = 0; i < view.getUint32(36); i++) view.setBigUint64(l1 + i * 8, 1n << 16n);
+  let reads = 0;
+  await qcow2Reach((offset, length) => {
+    reads++;
+    return Promise.resolve(bytes.subarray(offset, offset + length));
+  });
+  assert.equal(reads, 3);
+});
