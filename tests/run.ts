@@ -36,6 +36,8 @@ const SUITES: readonly Suite[] = [
   { name: "e2e", paths: ["tests/e2e"], parallel: false },
 ];
 
+const WANT_BUILT = new Set(["process", "e2e"]);
+
 const CHECKS: readonly { readonly name: string; readonly args: readonly string[] }[] = [
   { name: "format", args: ["fmt", "--check"] },
   { name: "lint", args: ["lint", "--quiet"] },
@@ -65,6 +67,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
   await using shared = await sharedHome();
   if (!checkOnly) {
+    const built = await buildOnce(only);
+    if (built !== undefined) {
+      tally[built.ok ? "passed" : "failed"]++;
+      // Those that try the built file itself take this one; end to end, it is the rum that runs.
+      if (built.ok) Deno.env.set("RUM_TEST_BUILT", built.rum);
+    }
     for (const suite of SUITES) {
       if (only !== undefined && only !== suite.name) continue;
       const paths = await existing(suite.paths);
@@ -84,6 +92,17 @@ async function main(args: readonly string[]): Promise<number> {
   return tally.failed === 0 && tally.passed > 0 ? 0 : 1;
 }
 
+/** The built file, once for all suites that want it. */
+async function buildOnce(
+  only: string | undefined,
+): Promise<{ readonly ok: boolean; readonly rum: string } | undefined> {
+  if (Deno.env.has("RUM_TEST_BINARY") || (only !== undefined && !WANT_BUILT.has(only))) {
+    return undefined;
+  }
+  const ok = await step("build", async () => (await deno(["task", "build"])).success);
+  return { ok, rum: `${ROOT}dist/rum` };
+}
+
 /** Where the end-to-end files share one machine; gone with it at the end. */
 async function sharedHome(): Promise<{ readonly home: string } & AsyncDisposable> {
   const home = await Deno.makeTempDir({ prefix: "rum-run-" });
@@ -101,6 +120,7 @@ async function runSuite(
   paths: readonly string[],
   { full, home }: { full: boolean; home: string },
 ): Promise<Tally> {
+  const built = Deno.env.get("RUM_TEST_BUILT");
   const { success, text } = await deno([
     "test",
     "--allow-all",
@@ -108,7 +128,11 @@ async function runSuite(
     "--sanitize-resources",
     ...(suite.parallel ? ["--parallel"] : []),
     ...paths,
-  ], { RUM_E2E_HOME: home, ...(full ? { FULL: "1" } : {}) });
+  ], {
+    RUM_E2E_HOME: home,
+    ...(full ? { FULL: "1" } : {}),
+    ...(suite.name === "e2e" && built !== undefined ? { RUM_TEST_BINARY: built } : {}),
+  });
   const counts =
     /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored)?/
       .exec(text.split("\n").reverse().find((line) => /\d+ passed.*\d+ failed/.test(line)) ?? "");

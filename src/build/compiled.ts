@@ -16,13 +16,9 @@ export interface CompileOptions {
 }
 
 /** Undefined when it worked, else the reason why `deno compile` is of no use here. */
-export async function buildCompiled({ work, out }: CompileOptions): Promise<string | undefined> {
-  const agent = `${work}/compiled/agent/rum-agent`;
-  await Deno.mkdir(`${work}/compiled/agent`, { recursive: true });
-  const first = await compile(work, [
-    `--v8-flags=${AGENT_V8_FLAGS}`,
-    ...["--output", agent, "agent/rum-agent.js"],
-  ]);
+export async function buildCompiled(options: CompileOptions): Promise<string | undefined> {
+  const agent = agentOf(options);
+  const first = await packAgent(options);
   if (first !== undefined) return first;
   const { stdout } = await new Deno.Command(agent, {
     args: ["--version"],
@@ -32,21 +28,39 @@ export async function buildCompiled({ work, out }: CompileOptions): Promise<stri
   if (!new TextDecoder().decode(stdout).startsWith("rum-agent ")) {
     return "DENORT_BIN does not name a denort: what it packs behaves as deno itself";
   }
+  const second = await packRum(options);
+  if (second !== undefined) return second;
+  await Deno.copyFile(agent, `${options.out}/rum-agent.new`);
+  await Deno.rename(`${options.out}/rum-agent.new`, `${options.out}/rum-agent`);
+  return undefined;
+}
+
+/** The agent, which then lies where `packRum` includes it. Undefined when it worked. */
+export async function packAgent(options: CompileOptions): Promise<string | undefined> {
+  await Deno.mkdir(`${options.work}/compiled/agent`, { recursive: true });
+  return await compile(options.work, [
+    `--v8-flags=${AGENT_V8_FLAGS}`,
+    ...["--output", agentOf(options), "agent/rum-agent.js"],
+  ]);
+}
+
+/** The program with the agent inside. Undefined when it worked. */
+export async function packRum({ work, out }: CompileOptions): Promise<string | undefined> {
   await Deno.rename(`${work}/app`, `${work}/compiled/app`);
   try {
-    const second = await compile(`${work}/compiled`, [
+    const failed = await compile(`${work}/compiled`, [
       ...["--include", "app", "--include", "agent/rum-agent"],
       ...["--output", `${out}/rum.new`, "app/rum.js"],
     ]);
-    if (second !== undefined) return second;
+    if (failed !== undefined) return failed;
   } finally {
     await Deno.rename(`${work}/compiled/app`, `${work}/app`);
   }
   await Deno.rename(`${out}/rum.new`, `${out}/rum`);
-  await Deno.copyFile(agent, `${out}/rum-agent.new`);
-  await Deno.rename(`${out}/rum-agent.new`, `${out}/rum-agent`);
   return undefined;
 }
+
+const agentOf = ({ work }: CompileOptions) => `${work}/compiled/agent/rum-agent`;
 
 async function compile(cwd: string, args: readonly string[]): Promise<string | undefined> {
   const { success, text } = await runDeno(

@@ -1,6 +1,7 @@
 /**
- * The built file for tests: the one that RUM_TEST_BINARY names, else built from this checkout once per
- * test process, in the form that can be built here.
+ * The built file for tests: the one that RUM_TEST_BINARY names (every command of the tests runs it) or
+ * RUM_TEST_BUILT (`tests/run.ts` has just built it), else built from this checkout once per test
+ * process, in the form that can be built here.
  */
 import assert from "node:assert/strict";
 
@@ -12,7 +13,7 @@ export interface Built extends AsyncDisposable {
 }
 
 export async function builtRum(): Promise<Built> {
-  const given = Deno.env.get("RUM_TEST_BINARY");
+  const given = Deno.env.get("RUM_TEST_BINARY") ?? Deno.env.get("RUM_TEST_BUILT");
   if (given !== undefined) return { rum: given, async [Symbol.asyncDispose]() {} };
   const folder = await Deno.makeTempDir({ prefix: "rum-built-" });
   await Deno.chmod(folder, 0o755);
