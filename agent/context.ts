@@ -4,6 +4,7 @@ import type { Facts } from "./facts.ts";
 import type { Folders } from "./folders.ts";
 import type { AgentLog } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
+import type { HostPresence } from "./host_presence.ts";
 import type { OneAtATime } from "./one_at_a_time.ts";
 import type { Provisioner } from "./provision/provisioner.ts";
 import type { Supervision } from "./services/supervision.ts";
@@ -19,8 +20,7 @@ export interface AgentContext {
   readonly services: Supervision;
   readonly applying: OneAtATime;
   readonly folders: Folders;
-  /** Resolves at the first authenticated hello of this process. */
-  readonly hostSeen: PromiseWithResolvers<void>;
+  readonly host: HostPresence;
   /** Replaces this process by the installed agent, or ends it for its unit to restart. */
   readonly restart: (reason: string) => void;
 }

@@ -51,7 +51,7 @@ async function run(options: AgentOptions): Promise<number> {
     work.catch((error) => log.write(`${what}: ${error instanceof Error ? error.message : error}`));
   background(agent.boot(), "this boot's own work");
   background(
-    context.hostSeen.promise.then(() => keepOwnProgram(options, context.facts.digest)),
+    context.host.seen.then(() => keepOwnProgram(options, context.facts.digest)),
     "keeping the program",
   );
 

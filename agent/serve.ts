@@ -56,6 +56,7 @@ async function serveCall(
     if (handler === undefined) {
       throw new RumError("method_not_found", `The agent knows no method "${call.method}"`);
     }
+    using _atWork = call.method === "hello" ? undefined : context.host.call();
     const result = await handler(call, context);
     if (!call.answered) await call.finish(result);
   } catch (thrown) {

@@ -68,7 +68,7 @@ export async function hello(call: Call, context: AgentContext): Promise<HelloInf
     await context.token.replace(next);
   }
   call.session.authenticated = true;
-  context.hostSeen.resolve();
+  context.host.hello();
   context.log.write(`hello from a host of rum ${params.version}`);
   return await describeGuest(context, protocol);
 }

@@ -8,6 +8,7 @@
  *
  * The marks decide what is due (`schedule.ts`); nothing here remembers what they know.
  */
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { RumError } from "../../src/base/errors.ts";
 import type {
   GuestScript,
@@ -16,6 +17,7 @@ import type {
   ProvisionResult,
 } from "../../src/protocol/agent.ts";
 import type { Facts } from "../facts.ts";
+import type { HostPresence } from "../host_presence.ts";
 import type { AgentLog } from "../log.ts";
 import type { AgentOptions } from "../options.ts";
 import { ScriptCache } from "./cache.ts";
@@ -33,9 +35,13 @@ interface Run {
   abort(): void;
 }
 
+/** How long a host may be at work before it asks for scripts: file systems, copies of folders. */
+const HOST_AT_WORK_MS = 15 * 60_000;
+
 export class Provisioner {
   readonly marks: MarkFiles;
   readonly spool = new Spool();
+  readonly #clock: Clock;
   readonly #options: AgentOptions;
   readonly #facts: Facts;
   readonly #log: AgentLog;
@@ -44,7 +50,8 @@ export class Provisioner {
   #asked = Promise.withResolvers<void>();
   #hostAsked = false;
 
-  constructor(options: AgentOptions, facts: Facts, log: AgentLog) {
+  constructor(options: AgentOptions, facts: Facts, log: AgentLog, clock: Clock = systemClock) {
+    this.#clock = clock;
     this.#options = options;
     this.#facts = facts;
     this.#log = log;
@@ -91,20 +98,36 @@ export class Provisioner {
   }
 
   /** The agent's own start: waits for a host, else runs this boot's scripts from the cache. */
-  async runUnattended(hostSeen: Promise<void>): Promise<void> {
+  async runUnattended(host: HostPresence): Promise<void> {
     const due = async () =>
       this.#run === undefined && (await this.marks.read()).sentinel &&
       await this.marks.readBoot() === undefined;
     if (!await due()) return;
     const { hostWaitMs } = this.#options;
-    // A host that said hello asks next; should it die in between, the boot goes on without it.
-    if (await within(hostSeen, hostWaitMs)) await within(this.#asked.promise, 3 * hostWaitMs);
+    // A host that said hello asks when it has set up the rest; should it die in between, the boot
+    // goes on without it.
+    if (await this.#within(host.seen, hostWaitMs)) {
+      const end = this.#clock.monotonicMs() + HOST_AT_WORK_MS;
+      while (host.restMs < 3 * hostWaitMs && this.#clock.monotonicMs() < end) {
+        if (await this.#within(this.#asked.promise, hostWaitMs)) break;
+      }
+    }
     const cached = await this.#cache.load();
     if (cached === undefined || !await due()) return;
     // Looked at last, with nothing awaited after it: from its asking on this boot is the host's.
     if (this.#hostAsked) return;
     this.#log.write("no host asked: running this boot's scripts from the cache");
     await this.#start({ ...cached, run: "due" }, true).result;
+  }
+
+  async #within(event: Promise<void>, ms: number): Promise<boolean> {
+    const over = new AbortController();
+    const late = this.#clock.sleep(ms, { signal: over.signal }).then(() => false, () => false);
+    try {
+      return await Promise.race([event.then(() => true), late]);
+    } finally {
+      over.abort();
+    }
   }
 
   #start(params: ProvisionParams, unattended: boolean): Run {
@@ -227,14 +250,4 @@ export class Provisioner {
 
 function isFailed(state: string | undefined): boolean {
   return state === "failed" || state === "started";
-}
-
-async function within(event: Promise<void>, ms: number): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), ms));
-  try {
-    return await Promise.race([event.then(() => true as const), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -3,6 +3,8 @@ import type { ProvisionEvent, ProvisionParams } from "../../../src/protocol/agen
 import { toHex } from "../../../src/protocol/proof.ts";
 import type { AgentClient } from "../../../src/guest/agent_client.ts";
 import { type AgentBed, agentBed } from "../../support/agent_in_process.ts";
+import type { Clock } from "../../../src/base/clock.ts";
+import { TurnedClock } from "../../support/turned_clock.ts";
 import { createAgent } from "../../../agent/agent.ts";
 
 const FULL = Deno.env.get("FULL") === "1";
@@ -29,9 +31,9 @@ async function provision(
 }
 
 /** The same guest after a reboot: state kept, run folder empty, another boot id. */
-async function reboot(bed: AgentBed, bootId: string) {
+async function reboot(bed: AgentBed, bootId: string, more: { clock?: Clock } = {}) {
   const options = { ...bed.options, run: `${bed.options.run}-${bootId}`, bootId };
-  const agent = await createAgent(options, { restart: () => {}, echoLog: false });
+  const agent = await createAgent(options, { restart: () => {}, echoLog: false, ...more });
   return { ...agent, [Symbol.asyncDispose]: () => agent.context.services.close() };
 }
 
@@ -137,14 +139,16 @@ Deno.test("an edited Boot script is the one that runs at the next boot, once", a
 });
 
 Deno.test("a boot that waits without a host yields to one that comes with newer scripts", async () => {
-  await using bed = await agentBed();
+  // A root of its own: this test takes its users away.
+  const root = await Deno.makeTempDir({ prefix: "rum-root-" });
+  await using bed = await agentBed({ root });
   const old = await script("b", "echo old", "boot");
   const edited = await script("b", "echo new", "boot");
-  await provision(await bed.connect(), [old], { waits: { user: "root" } });
+  await Deno.mkdir(`${root}/etc`);
+  const passwd = `${root}/etc/passwd`;
+  await Deno.writeTextFile(passwd, "ada:x:1:1::/:/bin/sh\n");
+  await provision(await bed.connect(), [old], { waits: { user: "ada" } });
   // At the next boot the user that the cached script waits for is not there yet.
-  const passwd = `${bed.options.root}/etc/passwd`;
-  const users = await Deno.readTextFile(passwd).catch(() => undefined);
-  await Deno.mkdir(`${bed.options.root}/etc`, { recursive: true });
   await Deno.writeTextFile(passwd, "");
   await using booted = await reboot(bed, "boot-2");
   const { provisioner } = booted.context;
@@ -159,7 +163,7 @@ Deno.test("a boot that waits without a host yields to one that comes with newer 
     texts.push(...(e.lines ?? []).map((line) => line.text));
   }
   assert.deepEqual(texts, ["new"]);
-  if (users !== undefined) await Deno.writeTextFile(passwd, users);
+  await Deno.remove(root, { recursive: true });
 });
 
 Deno.test("a host that asks while the boot waits for it is the only one that runs scripts", async () => {
@@ -168,8 +172,8 @@ Deno.test("a host that asks while the boot waits for it is the only one that run
   const edited = await script("b", "echo new", "boot");
   await provision(await bed.connect(), [old]);
   await using booted = await reboot(bed, "boot-2");
-  const { provisioner, hostSeen } = booted.context;
-  hostSeen.resolve();
+  const { provisioner, host } = booted.context;
+  host.hello();
   const alone = booted.boot();
   const { run, joined } = await provisioner.begin({ scripts: [edited], run: "retry" });
   assert.equal(joined, false);
@@ -180,6 +184,24 @@ Deno.test("a host that asks while the boot waits for it is the only one that run
     texts.push(...(e.lines ?? []).map((line) => line.text));
   }
   assert.deepEqual(texts, ["new"]);
+});
+
+Deno.test("a host that is long at work before it asks is waited for, one that went silent is not", async () => {
+  await using bed = await agentBed({ hostWaitMs: 10_000 });
+  await provision(await bed.connect(), [await script("b", "echo old", "boot")]);
+  const clock = new TurnedClock();
+  await using booted = await reboot(bed, "boot-2", { clock });
+  const { provisioner, host } = booted.context;
+  host.hello();
+  const alone = booted.boot();
+  while (clock.sleeping === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const making = host.call();
+  await clock.turn(10 * 60_000);
+  assert.equal(provisioner.spool.lastSeq, 0);
+  making[Symbol.dispose]();
+  await clock.turn(4 * bed.options.hostWaitMs);
+  await alone;
+  assert.equal((await provisioner.marks.readBoot())?.b.state, "passed");
 });
 
 Deno.test("a script runs on when its host is lost, and who comes back gets the rest", async () => {
