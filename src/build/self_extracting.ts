@@ -14,6 +14,9 @@
  *   unprivileged program, which is what makes the cheap check honest (hashing 96 MB costs 0.25 s).
  * - Where the cache folder cannot be used (read-only, noexec, somebody else's), /tmp/rum-<uid> serves.
  *
+ * - Builds that nobody has started for a week go when a new one is unpacked; never one of the newest
+ *   three, and never one that a process runs from (a machine's daemon lives longer than a version).
+ *
  * The caller's umask and arguments reach the program untouched.
  */
 import { RUNTIME_FLAGS } from "../base/runtime_flags.ts";
@@ -115,7 +118,7 @@ unpack() {
   tail -c "+$start" "$0" | gzip -dc 2>/dev/null | tar -xof - -C "$tmp" 2>/dev/null ||
     fail "Cannot unpack ${name} into $base: is there room for 120 MB?"
   chmod 700 "$tmp/rum"
-  seal "$tmp/rum" > "$tmp/rum/.sealed" ||
+  seal "$tmp/rum" > "$tmp/rum/.sealed" && : > "$tmp/rum/.used" ||
     fail "Cannot unpack ${name} into $base: is there room for 120 MB?"
   # A folder that is not sound goes aside, by a name beside it: somebody else's cannot be moved into
   # another folder, and perhaps not be deleted.
@@ -126,10 +129,28 @@ unpack() {
   fi
   mv -T "$tmp/rum" "$dir" 2>/dev/null || fail "Cannot move the unpacked ${name} to $dir"
   sound || fail "Cannot unpack ${name} into $dir: another process keeps changing it"
+  prune || true
   rm -rf "$tmp"
   trap - EXIT INT TERM HUP
   exec 9>&-
 }
+
+# Under the lock. Every start marks its folder; processes of another container that shares the folder
+# are not seen, so the mark counts as well as the process. What cannot be told is kept.
+prune() (
+  command -v flock > /dev/null && cd "$base" || return 0
+  running=$(readlink /proc/[0-9]*/exe 2>/dev/null) || true
+  [ -n "$running" ] || return 0
+  ls -t ./*/.used 2>/dev/null | tail -n +4 | while read -r used; do
+    old=\${used#./} old=\${old%/.used}
+    case $old in *[!0-9a-f]* | "$digest") continue ;; esac
+    [ \${#old} = 64 ] && [ ! -L "$old" ] && [ -O "$old" ] || continue
+    [ -n "$(find "$used" -mtime +6 2>/dev/null)" ] || continue
+    case $running in *"/$old/deno"*) continue ;; esac
+    # Aside first: a start that comes now finds none, and not half of one.
+    mv -T "$old" ".aside-$old" && rm -rf ".aside-$old"
+  done
+)
 
 args=" $* "
 mask=$(umask)
@@ -157,6 +178,7 @@ if ! sound; then
   elif [ -n "$second" ] && { at "$second"; sound || usable; }; then sound || unpack
   else fail "Cannot unpack ${name}: $why; name a folder of your own in RUM_UNPACK_DIR"; fi
 fi
+{ : > "$dir/.used"; } 2>/dev/null || true
 umask "$mask"
 case $0 in /*) RUM_SELF_FILE=$0 ;; *) RUM_SELF_FILE=$PWD/$0 ;; esac
 export RUM_SELF_FILE DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1

@@ -1,5 +1,6 @@
 /** Where and how the self-extracting file unpacks itself, with a tiny program inside. Needs root. */
 import assert from "node:assert/strict";
+import { until } from "../support/fake_guest.ts";
 import { type Packed, packed } from "../support/packed.ts";
 
 Deno.test("the packed program gets its arguments, umask and exit code untouched", async () => {
@@ -142,3 +143,65 @@ async function leavesNothing(rum: Packed): Promise<void> {
   assert.deepEqual(names.filter((name) => !/^[0-9a-f]{64}$/.test(name)), [".lock"]);
   assert.equal(names.length, 2);
 }
+
+Deno.test("old builds go when a new one is unpacked: not the newest three, not what runs or was started lately", async () => {
+  await using rum = await packed();
+  const name = (n: number) => String(n).repeat(64);
+  /** A build of before, last started so many days ago. */
+  const build = async (folder: string, days: number) => {
+    await Deno.mkdir(`${folder}/app`, { recursive: true });
+    await Deno.copyFile("/bin/sleep", `${folder}/deno`);
+    await Deno.writeTextFile(`${folder}/.used`, "");
+    const at = new Date(Date.now() - days * 86_400_000);
+    await Deno.utime(`${folder}/.used`, at, at);
+    for (const path of [folder, `${folder}/app`, `${folder}/deno`, `${folder}/.used`]) {
+      await Deno.chown(path, rum.uid, rum.uid);
+    }
+  };
+  await Deno.mkdir(rum.base, { recursive: true });
+  for (const path of [`${rum.home}/.cache`, `${rum.home}/.cache/rum`, rum.base]) {
+    await Deno.chown(path, rum.uid, rum.uid);
+  }
+  // With the new one, 1 and 2 are the newest three.
+  const days: Record<number, number> = { 1: 20, 2: 30, 3: 40, 4: 50, 5: 60 };
+  for (const n of [1, 2, 3, 4, 5]) await build(`${rum.base}/${name(n)}`, days[n]);
+  await build(`${rum.base}/mine`, 400);
+  const child = new Deno.Command("setpriv", {
+    args: [
+      ...[`--reuid=${rum.uid}`, `--regid=${rum.uid}`, "--clear-groups", "--"],
+      ...[`${rum.base}/${name(4)}/deno`, "3600"],
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  try {
+    await until(
+      "it runs",
+      async () => (await Deno.readLink(`/proc/${child.pid}/exe`)).endsWith(`${name(4)}/deno`),
+    );
+    const first = await rum.run();
+    assert.equal(first.code, 0, first.stderr);
+    const digest = first.facts.folder.split("/").at(-1)!;
+    const left = async () =>
+      (await Array.fromAsync(Deno.readDir(rum.base))).map((entry) => entry.name)
+        .filter((entry) => entry !== ".lock").sort();
+    assert.deepEqual(await left(), [name(1), name(2), name(4), digest, "mine"].sort());
+
+    // A start marks its build, so the next round knows that it is in use.
+    const used = `${first.facts.folder}/.used`;
+    await Deno.utime(used, 0, 0);
+    assert.equal((await rum.run()).code, 0);
+    assert.ok((await Deno.stat(used)).mtime!.getTime() > 0);
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
+
+  // Started lately: kept, however many there are.
+  for (const n of [5, 6, 7, 8]) await build(`${rum.base}/${name(n)}`, n - 4);
+  await Deno.remove((await rum.run()).facts.folder, { recursive: true });
+  assert.equal((await rum.run()).code, 0);
+  for (const n of [5, 6, 7, 8]) assert.ok(await Deno.stat(`${rum.base}/${name(n)}`));
+  await assert.rejects(Deno.stat(`${rum.base}/${name(4)}`), Deno.errors.NotFound);
+});
