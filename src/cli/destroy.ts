@@ -1,8 +1,8 @@
 /** `rum destroy`: off, undefined, disks and folder gone. Asks on a terminal. */
-import { EXIT, RumError } from "../base/errors.ts";
+import { EXIT, RumError, toRumError } from "../base/errors.ts";
 import { hasMachineFolder } from "../store/machine_folder.ts";
 import { stopMachine } from "./stop_machine.ts";
-import { targetOf } from "./target.ts";
+import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
@@ -16,6 +16,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     );
     if (!sure) throw new RumError("interrupted", "Nothing was deleted");
   }
+  const installed = await Deno.stat(target.paths.sshConfig).then(() => true, () => false);
   const result = there
     ? await stopMachine(context, target, {
       operation: "destroy",
@@ -24,6 +25,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
       deadlineMs: 120_000,
     })
     : undefined;
+  if (installed && result !== undefined) await forgetForSsh(context, target);
   const did = result === undefined ? "nothing" : "destroyed";
   context.out.document(
     "destroy",
@@ -31,4 +33,15 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     () => did === "nothing" ? "There is no machine here." : "The machine and its disks are gone.",
   );
   return EXIT.ok;
+}
+
+/** The block went with the folder; the line in ~/.ssh/config goes with the last block. */
+async function forgetForSsh(context: Context, target: Target): Promise<void> {
+  const { forgetMachine } = await import("./ssh_include.ts");
+  try {
+    await forgetMachine(context, target.paths);
+  } catch (thrown) {
+    const { message } = toRumError(thrown);
+    context.out.note(`The machine is gone; its line in ~/.ssh/config is not: ${message}`);
+  }
 }

@@ -52,7 +52,7 @@ export function composer(
     lookForDrift();
     const driftTimer = setInterval(lookForDrift, DRIFT_EVERY_MS);
     const status = () => statusOf(engine, host, drift);
-    const over = endOfWork(engine.controller);
+    const over = endOfWork(engine.controller, () => void engine.forwards.noBoot());
     const own = actOfOwnAccord(engine, { log: host.log });
 
     return {
@@ -113,10 +113,12 @@ function answer(outcome: { readonly did: string; readonly exit: number }): Recor
 
 /**
  * Resolves two seconds after there is nothing left to be a daemon for: the machine is off, absent or
- * gone. A daemon that was just started waits longer, for the request it was started for.
+ * gone. A daemon that was just started waits longer, for the request it was started for. `onIdle` is
+ * called at once, each time: an `up` that begins meanwhile finds its own things after it.
  */
 function endOfWork(
   controller: Awaited<ReturnType<typeof openEngine>>["controller"],
+  onIdle: () => void,
 ): { ended: Promise<void>; stop(): void } {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const stopped = new AbortController();
@@ -132,6 +134,7 @@ function endOfWork(
         await controller.changed(revision, { signal: stopped.signal });
         continue;
       }
+      onIdle();
       const timer = new AbortController();
       const onStop = () => timer.abort();
       stopped.signal.addEventListener("abort", onStop, { once: true });

@@ -3,6 +3,7 @@
  * over by the next daemon, gone with the power.
  *
  *   reserve ──► [power on] ──► attach ──► (guest reboot, agent restart: attach again) ──► powerOff
+ *      └──────► noBoot
  */
 import { toRumError } from "../base/errors.ts";
 import type { AgentClient } from "../guest/agent_client.ts";
@@ -37,6 +38,8 @@ export interface MachineForwards extends AsyncDisposable {
   apply(plan: ForwardPlan): Promise<void>;
   powerOn(): void;
   powerOff(): Promise<void>;
+  /** The boot that they were reserved for did not come: nobody else is kept from the ports. */
+  noBoot(): Promise<void>;
 }
 
 export function createMachineForwards(options: MachineForwardsOptions): MachineForwards {
@@ -59,6 +62,16 @@ export function createMachineForwards(options: MachineForwardsOptions): MachineF
   const apply = async (plan: ForwardPlan) => {
     for (const { message, code, hint } of await forwards.apply(plan.ports)) {
       options.emit({ kind: "warning", text: message, code, ...(hint ? { hint } : {}) });
+    }
+  };
+  const end = async () => {
+    state = "none" as typeof state;
+    try {
+      await forwards.close();
+      // Reserved anew meanwhile: the file is theirs.
+      if (state === "none") await keeper.forget();
+    } catch (error) {
+      options.log(`The forwards did not end well: ${toRumError(error).message}`);
     }
   };
   return {
@@ -96,14 +109,10 @@ export function createMachineForwards(options: MachineForwardsOptions): MachineF
     },
     async powerOff() {
       // Late news of the power-off before the boot that these were reserved for.
-      if (state !== "open") return;
-      state = "none";
-      try {
-        await forwards.close();
-        await keeper.forget();
-      } catch (error) {
-        options.log(`The forwards did not end well: ${toRumError(error).message}`);
-      }
+      if (state === "open") await end();
+    },
+    async noBoot() {
+      if (state === "reserved") await end();
     },
     async [Symbol.asyncDispose]() {
       // The machine may run on without us: what is remembered stays.

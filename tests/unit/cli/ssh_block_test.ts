@@ -7,7 +7,7 @@ import {
   sshClientConfig,
   type SshMachine,
 } from "../../../src/cli/ssh_block.ts";
-import { withInclude, withoutInclude } from "../../../src/cli/ssh_config.ts";
+import { withInclude, withoutInclude } from "../../../src/cli/ssh_include.ts";
 import { builtinCall } from "../../../src/cli/ssh_builtin.ts";
 import { parseForward, parseHostPort } from "../../../src/cli/port.ts";
 import { cpSides, guestPath, ownerOf } from "../../../src/cli/cp.ts";
