@@ -4,6 +4,7 @@ import type { Config } from "../config/types.ts";
 import { planOf } from "../daemon/plan_source.ts";
 import { chooseDoor } from "../libvirt/host_facts.ts";
 import { diffPlans, renderChanges } from "../plan/diff.ts";
+import { machineUuid } from "../plan/identity.ts";
 import { planDocument, renderPlan } from "../plan/render.ts";
 import { readState } from "../store/state_file.ts";
 import type { Target } from "./target.ts";
@@ -23,6 +24,7 @@ export async function dryRun(context: Context, target: Target, config: Config): 
     rum: context.paths,
     hypervisor,
     ...(record?.plan === undefined ? {} : { recorded: record.plan }),
+    identity: { id: target.id, uuid: record?.uuid ?? machineUuid(config.path, target.id) },
     signal: context.signal,
   });
   const changes = record?.plan === undefined ? [] : diffPlans(record.plan, plan);

@@ -253,6 +253,7 @@ export function assemble(parts: Parts): { engine: Engine } {
       hypervisor: hypervisor.choice,
       open: hypervisor,
       recorded,
+      identity: { id, uuid: keeper.record.uuid },
       signal,
     });
   const want = async (signal?: AbortSignal) => wanted = await plan(keeper.record.plan, signal);

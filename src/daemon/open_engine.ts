@@ -11,7 +11,7 @@ import { chooseDoor } from "../libvirt/host_facts.ts";
 import { openHypervisor } from "../libvirt/open.ts";
 import { type MachineRecord, newRecord } from "../machine/record.ts";
 import { recoverState } from "../machine/recover.ts";
-import { hypervisorName, identityOf } from "../plan/identity.ts";
+import { hypervisorName, machineUuid } from "../plan/identity.ts";
 import type { HostEnv } from "../plan/paths.ts";
 import { diskSize } from "../store/disks.ts";
 import { bindConfigPath, ensureMachineFolder, readConfigPath } from "../store/machine_folder.ts";
@@ -94,7 +94,7 @@ async function firstRecord(
   const { name } = await loadConfig(configPath, { home: env.home });
   return newRecord({
     id,
-    uuid: identityOf(configPath).uuid,
+    uuid: machineUuid(configPath, id),
     name,
     hypervisorName: hypervisorName(name, id),
     configPath,

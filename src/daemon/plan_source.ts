@@ -8,6 +8,7 @@ import { loadConfig } from "../config/load.ts";
 import { agentPayload } from "../guest/agent_payload.ts";
 import { gatherHostFacts } from "../libvirt/host_facts.ts";
 import type { Hypervisor } from "../libvirt/hypervisor.ts";
+import type { Identity } from "../plan/identity.ts";
 import { makePlan } from "../plan/plan.ts";
 import type { HostEnv, RumPaths } from "../plan/paths.ts";
 import type {
@@ -32,6 +33,7 @@ export interface PlanSourceOptions {
   /** The open one; a dry run has none. */
   readonly open?: Hypervisor;
   readonly recorded?: RecordedPlan;
+  readonly identity: Identity;
   readonly signal?: AbortSignal;
 }
 
@@ -65,7 +67,7 @@ export async function planFor(
 }
 
 export async function planOf(config: Config, options: PlanSourceOptions): Promise<WantedPlan> {
-  const { env, rum, hypervisor, open, recorded, signal } = options;
+  const { env, rum, hypervisor, open, recorded, identity, signal } = options;
   const facts = await gatherHostFacts({
     env,
     paths: rum,
@@ -75,5 +77,5 @@ export async function planOf(config: Config, options: PlanSourceOptions): Promis
     open,
     signal,
   });
-  return { config, facts, plan: makePlan(config, facts, { recorded }) };
+  return { config, facts, plan: makePlan(config, facts, { recorded, identity }) };
 }

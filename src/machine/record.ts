@@ -10,7 +10,7 @@
  */
 import { ERRORS } from "../base/errors.ts";
 import type { HypervisorChoice, RecordedPlan } from "../plan/types.ts";
-import { identityOf } from "../plan/identity.ts";
+import { machineUuid } from "../plan/identity.ts";
 import {
   anything,
   flag,
@@ -256,7 +256,7 @@ export function rebuildRecord(remains: Remains): MachineRecord {
   return {
     ...newRecord({
       id: remains.id,
-      uuid: identityOf(remains.configPath).uuid,
+      uuid: machineUuid(remains.configPath, remains.id),
       name,
       hypervisorName: `rum-${name}-${remains.id}`,
       configPath: remains.configPath,

@@ -16,12 +16,22 @@ export interface Identity {
 const NAMESPACE = "f2f0d3b6-6d1b-5c55-9a0c-72756d2d7631";
 
 export function identityOf(canonicalConfigPath: string): Identity {
-  return { id: machineId(canonicalConfigPath), uuid: uuidOf(`machine:${canonicalConfigPath}`) };
+  const id = machineId(canonicalConfigPath);
+  return { id, uuid: machineUuid(canonicalConfigPath, id) };
 }
 
-/** 8 hex of a hash of the canonical config path; checked against the recorded path by the store. */
-export function machineId(canonicalConfigPath: string): string {
-  return sha256Hex(canonicalConfigPath).slice(0, 8);
+/** The one that `id` gets for this path: with the id in it where it is not the path's first. */
+export function machineUuid(canonicalConfigPath: string, id: string): string {
+  const first = id === machineId(canonicalConfigPath);
+  return uuidOf(`machine:${canonicalConfigPath}${first ? "" : `\n${id}`}`);
+}
+
+/**
+ * 8 hex of a hash of the canonical config path; checked against the recorded path by the store.
+ * `n`: the next one, where a machine that was adopted elsewhere keeps those before.
+ */
+export function machineId(canonicalConfigPath: string, n = 0): string {
+  return sha256Hex(n === 0 ? canonicalConfigPath : `${canonicalConfigPath}\n${n}`).slice(0, 8);
 }
 
 /** A version 5 UUID (SHA-1, name-based) in rum's own namespace. */

@@ -10,7 +10,7 @@
 import type { Config, ScriptConfig } from "../config/types.ts";
 import { RumError } from "../base/errors.ts";
 import { sha256Hex } from "../base/sha256.ts";
-import { driveSerial, hypervisorName, identityOf } from "./identity.ts";
+import { driveSerial, hypervisorName, type Identity, identityOf } from "./identity.ts";
 import { planMount } from "./mounts.ts";
 import { planNetworking } from "./network.ts";
 import { machinePaths } from "./paths.ts";
@@ -22,6 +22,8 @@ const ORDER = { system: 100, boot: 200 } as const;
 export interface PlanOptions {
   /** The plan the machine was made with: subnets stay as they are. */
   readonly recorded?: RecordedPlan;
+  /** Who the machine is, where that is known: its folder says so, not its rum.toml's path. */
+  readonly identity?: Identity;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface PlanOptions {
  */
 export function makePlan(config: Config, facts: HostFacts, options: PlanOptions = {}): Plan {
   // A machine that was adopted keeps who it is, whatever its rum.toml's path says now.
-  const { id, uuid } = options.recorded ?? identityOf(config.path);
+  const { id, uuid } = options.identity ?? options.recorded ?? identityOf(config.path);
   const paths = machinePaths(facts.paths, id);
   const networking = planNetworking(id, config.network, facts, options.recorded?.networks);
   const { advanced } = config;

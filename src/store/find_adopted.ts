@@ -1,7 +1,8 @@
 /**
  * Which machine a rum.toml belongs to. Nearly always the id that its path hashes to; a machine whose
- * project moved (`rum adopt`) keeps its id, and is found by what its folder says. The search is only
- * made when the folder of the hashed id does not say that it is the one.
+ * project moved (`rum adopt`) keeps its id, and is found by what its folder says. A new project at the
+ * path that it left gets the next id of that path, so that it can have a machine of its own. The
+ * search is only made when the folder of the hashed id does not say that it is the one.
  */
 import { machineId } from "../plan/identity.ts";
 import { machinePaths, type RumPaths } from "../plan/paths.ts";
@@ -21,7 +22,13 @@ export async function machineIdOf(rum: RumPaths, configPath: string): Promise<st
     return own;
   }
   const paths = await Promise.all(ids.map((id) => recordedFor(rum, id)));
-  return ids[paths.indexOf(configPath)] ?? own;
+  const found = ids[paths.indexOf(configPath)];
+  if (found !== undefined) return found;
+  for (let n = 0;; n++) {
+    const id = machineId(configPath, n);
+    // Taken by a project that moved away from here, or (32 bits of a hash) by a stranger's.
+    if (await recordedFor(rum, id) === undefined) return id;
+  }
 }
 
 function recordedFor(rum: RumPaths, id: string): Promise<string | undefined> {

@@ -81,21 +81,6 @@ export async function rebindConfigPath(paths: MachinePaths, configPath: string):
   await writeFileAtomic(paths.configPath, configPath + "\n");
 }
 
-/** The secret that host and agent prove to each other; made once, 0600, 32 random bytes as hex. */
-export async function ensureToken(paths: MachinePaths): Promise<string> {
-  const found = (await readOwnFile(paths.token, { maxBytes: 4096 }))?.trim();
-  if (found !== undefined && /^[0-9a-f]{64}$/.test(found)) return found;
-  const bytes = crypto.getRandomValues(new Uint8Array(32));
-  const token = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  await writeToken(paths, token);
-  return token;
-}
-
-/** After a rotation over the authenticated hello. */
-export async function writeToken(paths: MachinePaths, token: string): Promise<void> {
-  await writeFileAtomic(paths.token, token + "\n", { mode: 0o600 });
-}
-
 /**
  * Takes the folder away: first everything that is only bulk, then the record that says "destroying",
  * the folder last. `keep` names files that stay (drives of before), and with them the folder.

@@ -283,6 +283,22 @@ worldTest(
       await ok(["down"], { cwd: moved });
       assert.match((await ok(["dump-iso", "meta-data"], { cwd: moved })).stdout, /instance-id/);
     });
+    await t.step("the place that it left can have a machine of its own", async () => {
+      const { project } = world.box;
+      await Deno.copyFile(`${project}-moved/base.qcow2`, `${project}/base.qcow2`);
+      const dry = (await ok(["-o", "json", "up", "--dry-run"], { cwd: project })).json;
+      await ok(["up", "-d"], { cwd: project });
+      const own = (await ok(["-o", "json", "status"], { cwd: project })).json;
+      const other = (await ok(["-o", "json", "status"], { cwd: `${project}-moved` })).json;
+      assert.deepEqual([own.phase, other.phase], ["running", "stopped"]);
+      assert.notEqual(own.id, world.id);
+      assert.equal(other.id, world.id);
+      assert.notEqual(own.hypervisor.uuid, other.hypervisor.uuid);
+      assert.deepEqual([dry.plan.id, dry.plan.uuid], [own.id, own.hypervisor.uuid]);
+      await ok(["destroy", "-y"], { cwd: project });
+      const left = (await ok(["-o", "json", "list"], { cwd: "/" })).json.machines;
+      assert.deepEqual(left.map((m: { id: string }) => m.id), [world.id]);
+    });
   },
 );
 

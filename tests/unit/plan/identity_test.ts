@@ -4,6 +4,8 @@ import {
   bridgeName,
   driveSerial,
   identityOf,
+  machineId,
+  machineUuid,
   macOf,
   networkName,
 } from "../../../src/plan/identity.ts";
@@ -22,6 +24,15 @@ Deno.test("uuidOf gives RFC 9562 version 5 UUIDs, one for each path", () => {
     assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     assert.equal(uuid === identityOf(b).uuid, a === b);
   }));
+});
+
+Deno.test("machineUuid of a path's next id is another one, and of its first the one it always had", () => {
+  const path = "/home/ann/shop/rum.toml";
+  const ids = [0, 1, 2].map((n) => machineId(path, n));
+  assert.equal(new Set(ids).size, 3);
+  const uuids = ids.map((id) => machineUuid(path, id));
+  assert.equal(uuids[0], identityOf(path).uuid);
+  assert.equal(new Set(uuids).size, 3);
 });
 
 Deno.test("macOf stays in QEMU's prefix, unicast, and differs from card to card", () => {

@@ -3,6 +3,7 @@ import type { RumError } from "../../../src/base/errors.ts";
 import { newRecord, parseRecord } from "../../../src/machine/record.ts";
 import { identityOf } from "../../../src/plan/identity.ts";
 import { machinePaths, rumPaths } from "../../../src/plan/paths.ts";
+import { firstToken } from "../../../src/store/agent_token.ts";
 import {
   createRecordKeeper,
   loadState,
@@ -12,7 +13,6 @@ import {
 import {
   bindConfigPath,
   ensureMachineFolder,
-  ensureToken,
   readConfigPath,
   removeMachineFolder,
 } from "../../../src/store/machine_folder.ts";
@@ -174,7 +174,7 @@ Deno.test("machine folder: a planted link at every file name is never followed n
       [paths.state, () => loadState(paths)],
       [paths.configPath, () => readConfigPath(paths)],
       [paths.configPath, () => bindConfigPath(paths, CONFIG)],
-      [paths.token, () => ensureToken(paths)],
+      [paths.token, () => firstToken(paths.token, { fresh: false })],
       [paths.daemonJson, () => writeDaemonRecord(paths, daemon)],
       [paths.daemonJson, () => readDaemonRecord(paths)],
       [paths.pid, () => writeDaemonRecord(paths, daemon)],
