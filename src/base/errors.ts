@@ -26,6 +26,9 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
+/** rum's own failure where the exit code is a guest program's, which is not expected to use it. */
+export const OWN_FAILURE = 255;
+
 export type ExitName = keyof typeof EXIT;
 
 interface ErrorRow {

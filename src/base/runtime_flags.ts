@@ -11,6 +11,8 @@ export const RUNTIME_FLAGS: readonly string[] = [
   "--cached-only",
   "--allow-all",
   "--unstable-vsock",
+  // What a verb imports lazily is not even looked at before. deno.json says the same to a checkout.
+  "--unstable-lazy-dynamic-imports",
 ];
 
 /** The same for a checkout, whose deno.json names its packages. */

@@ -10,6 +10,12 @@ export function sha256Hex(text: string): string {
   return hexOf(sha256(ENCODER.encode(text)));
 }
 
+/** Of a whole file's bytes: WebCrypto, as fast as `node:crypto` and nothing to load. */
+export async function fileSha256(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return hexOf(new Uint8Array(digest));
+}
+
 export function hmacSha256Hex(key: string, text: string): string {
   const raw = ENCODER.encode(key);
   const padded = new Uint8Array(BLOCK);

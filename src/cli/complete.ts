@@ -4,6 +4,7 @@
  */
 import { EXIT } from "../base/errors.ts";
 import type { RecordedPlan } from "../plan/types.ts";
+import { optionWords } from "./option_words.ts";
 import { GLOBAL_OPTIONS, TREE } from "./tree.ts";
 import type { Context, OptionSpec, VerbCall, VerbSpec } from "./verb.ts";
 
@@ -15,8 +16,7 @@ export interface LiveWords {
 }
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
-  const words = call.operands[0] === "--" ? call.operands.slice(1) : call.operands;
-  const answers = await completionsFor(words, liveWords(context)).catch(() => []);
+  const answers = await completionsFor(call.operands, liveWords(context)).catch(() => []);
   context.out.document("completions", { words: answers }, () => answers.join("\n"));
   return EXIT.ok;
 }
@@ -37,9 +37,9 @@ export async function completionsFor(
     }
     if (word.startsWith("-")) {
       const option = [...(spec?.options ?? []), ...GLOBAL_OPTIONS].find((o) =>
-        names(o).includes(word)
+        optionWords(o).names.includes(word)
       );
-      if (option?.flags.includes("<")) pending = option;
+      if (option !== undefined && optionWords(option).value === "required") pending = option;
       continue;
     }
     const next: VerbSpec | undefined = verbs.find((v) =>
@@ -54,16 +54,12 @@ export async function completionsFor(
   if (last.startsWith("-")) {
     return fits(
       [...(spec?.options ?? []), ...GLOBAL_OPTIONS].filter((o) => !o.hidden).flatMap((o) =>
-        names(o).filter((n) => n.startsWith("--") || last.length <= 2)
+        optionWords(o).names.filter((n) => n.startsWith("--") || last.length <= 2)
       ),
     );
   }
   if (verbs.length > 0) return fits(verbs.filter((v) => !v.hidden).map((v) => v.name));
   return fits(await valuesOf(spec?.operandCompletes, live));
-}
-
-function names(option: OptionSpec): string[] {
-  return option.flags.split(/[ ,]+/).filter((w) => w.startsWith("-"));
 }
 
 function valuesOf(

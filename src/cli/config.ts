@@ -1,7 +1,6 @@
 /** `rum config check|show|schema`: what the file says, before anything is done with it. */
 import { EXIT, RumError } from "../base/errors.ts";
-import { invalid } from "../config/load.ts";
-import { trustStatus } from "../store/trust_store.ts";
+import { invalid } from "../config/render.ts";
 import { checkNearest } from "./nearest_config.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
@@ -27,6 +26,7 @@ async function check(context: Context): Promise<number> {
     throw invalid(result.diagnostics, { shownAs, colour: context.out.colour });
   }
   const { config, hostKeys } = result;
+  const { trustStatus } = await import("../store/trust_store.ts");
   const { trusted } = await trustStatus({ config, paths: context.paths });
   context.out.document(
     "config_check",

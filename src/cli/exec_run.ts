@@ -7,7 +7,7 @@
  * side of the line exits 255, as ssh does, so that it is never taken for the program's own code; a
  * program that cannot be started is 126 or 127, as a shell would say.
  */
-import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { EXIT, OWN_FAILURE, RumError, toRumError } from "../base/errors.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { BytesEvent, ExecParams, ExecResult } from "../protocol/daemon.ts";
 import { daemonClient } from "./daemon_client.ts";
@@ -19,8 +19,6 @@ export interface GuestProgram extends Omit<ExecParams, "key" | "tty" | "host_cwd
   readonly tty: boolean;
 }
 
-/** rum's own failure, in the one number that no guest program is expected to use. */
-const OWN_FAILURE = 255;
 /** What a program that wrote to a closed pipe ends with: 128 + SIGPIPE. */
 const BROKEN_PIPE = 141;
 /** How long a program may take to end after a signal that asks it to. */

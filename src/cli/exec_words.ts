@@ -6,16 +6,11 @@ const FOR_A_SHELL = /[\s|&;<>()$`\\"'*?[\]#~{}!]/;
 
 /**
  * Several words are the argv, never joined. One word that only a shell could read is given to one.
- * A `--` before them ended rum's own options and is not the guest's.
  */
 export function argvOf(operands: readonly string[]): string[] {
-  const words = operands[0] === "--" ? operands.slice(1) : [...operands];
-  if (words.length === 0) {
-    throw new RumError("usage", "Cannot run nothing: exec wants a command", {
-      hint: "rum exec --help",
-    });
-  }
-  return words.length === 1 && FOR_A_SHELL.test(words[0]) ? ["sh", "-c", words[0]] : words;
+  return operands.length === 1 && FOR_A_SHELL.test(operands[0])
+    ? ["sh", "-c", operands[0]]
+    : [...operands];
 }
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;

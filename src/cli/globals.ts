@@ -16,8 +16,8 @@ export type Parsed =
     readonly globals: Globals;
     readonly output: OutputChoice;
   }
-  | { readonly kind: "help"; readonly text: string }
-  | { readonly kind: "version" };
+  /** About the verb of this path; the empty one is rum itself. */
+  | { readonly kind: "help"; readonly path: readonly string[] };
 
 export type Env = Readonly<Record<string, string | undefined>>;
 

@@ -1,6 +1,7 @@
 /** The rum.toml that this call is about (-c, RUM_CONFIG, or the nearest upward), found and checked. */
 import * as posix from "../base/posix_path.ts";
-import { checkFile, type CheckResult, invalid } from "../config/load.ts";
+import type { CheckResult } from "../config/load.ts";
+import { invalid } from "../config/render.ts";
 import type { Config } from "../config/types.ts";
 import { nearestConfigPath } from "./config_path.ts";
 import type { Context } from "./verb.ts";
@@ -11,6 +12,8 @@ export async function checkNearest(
 ): Promise<{ result: CheckResult; shownAs: string }> {
   const path = given ?? await nearestConfigPath(context);
   const shownAs = shortPath(context.cwd, path);
+  // A missing rum.toml is told before the checker and its libraries are loaded.
+  const { checkFile } = await import("../config/load.ts");
   const result = await checkFile(path, { home: context.host.home, shownAs });
   return { result, shownAs };
 }

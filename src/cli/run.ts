@@ -2,29 +2,29 @@
  * One call of rum from argv to exit code: parse, make the context, load the verb, run it, turn
  * whatever it throws into a sentence and a code. The only place that reads the process's state.
  */
-import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { EXIT, OWN_FAILURE, RumError, toRumError } from "../base/errors.ts";
 import type { HostEnv } from "../plan/paths.ts";
 import { rumPaths } from "../plan/paths.ts";
 import { createOutput, type Output, type OutputMode } from "../ui/output.ts";
 import type { OutputChoice, Parsed } from "./globals.ts";
-import { parseCommandLine } from "./parse.ts";
+import { parseCommandLine, UsageError } from "./parse.ts";
 import type { Context, VerbModule } from "./verb.ts";
 
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const env = Deno.env.toObject();
   const stdinIsTerminal = Deno.stdin.isTerminal();
   const stdoutIsTerminal = Deno.stdout.isTerminal();
-  const asked = outputAsked(argv, env);
-  let out = outputFor(asked, env, { verbose: false, quiet: false });
+  let out = outputFor(outputAsked(argv, env), env, { verbose: false, quiet: false });
   try {
     requireLinux(Deno.build.os);
-    const parsed = await parseCommandLine(argv, env, stdoutIsTerminal ? terminalColumns() : 100);
+    const parsed = parseCommandLine(argv, env);
     switch (parsed.kind) {
-      case "help":
-        await out.bytes(new TextEncoder().encode(parsed.text));
+      case "help": {
+        const { helpText } = await import("./help.ts");
+        const columns = stdoutIsTerminal ? terminalColumns() : 100;
+        await out.bytes(new TextEncoder().encode(helpText(parsed.path, columns)));
         return EXIT.ok;
-      case "version":
-        return await call(await import("./version.ts"), versionCall(asked), contextOf(out));
+      }
       case "call": {
         out = outputFor(parsed.output, env, parsed.globals);
         const module = await parsed.spec.load!();
@@ -34,6 +34,11 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   } catch (thrown) {
     if (isBrokenPipe(thrown)) return EXIT.ok;
     const error = toRumError(thrown);
+    if (thrown instanceof UsageError && thrown.spec?.guestExit) {
+      // The code 2 could be the guest's own.
+      out.error(error, { exit: OWN_FAILURE, origin: "rum" });
+      return OWN_FAILURE;
+    }
     out.error(error);
     if (error.code === "internal" && thrown instanceof Error) out.detail(thrown.stack ?? "");
     return error.exitCode;
@@ -98,14 +103,6 @@ function outputAsked(
     if ((word === "-o" || word === "--output") && argv[i + 1] === "json") return "json";
   }
   return env.RUM_OUTPUT === "json" ? "json" : "auto";
-}
-
-function versionCall(output: OutputChoice): Pick<Call, "call" | "globals"> & { output: string } {
-  return {
-    output,
-    call: { verb: ["version"], operands: [], options: {} },
-    globals: { verbose: false, quiet: false, noInput: false },
-  };
 }
 
 function outputFor(

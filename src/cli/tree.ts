@@ -35,7 +35,16 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-export const TREE: readonly VerbSpec[] = [
+/** Known everywhere, in help always last. */
+export const HELP_OPTION: OptionSpec = { flags: "-h, --help", summary: "this text" };
+
+/** Instead of a command. */
+export const VERSION_OPTION: OptionSpec = {
+  flags: "-V, --version",
+  summary: "version, commit and form",
+};
+
+const LIFE_VERBS: readonly VerbSpec[] = [
   {
     name: "up",
     summary: "create or start the machine, provision it, follow it",
@@ -94,10 +103,20 @@ stdin, it returns once the machine is ready and the machine stays up.`,
     summary: "every machine of yours",
     load: () => import("./list.ts"),
   },
-  ...GUEST_VERBS,
-  ...MACHINE_VERBS,
-  ...HOST_VERBS,
 ];
+
+/** In the order and under the headings of `rum --help`. */
+export const TREE_GROUPS: readonly {
+  readonly title: string;
+  readonly verbs: readonly VerbSpec[];
+}[] = [
+  { title: "The machine", verbs: LIFE_VERBS },
+  { title: "In the machine", verbs: GUEST_VERBS },
+  { title: "Services, keyboard, screen, monitor", verbs: MACHINE_VERBS },
+  { title: "The host and rum itself", verbs: HOST_VERBS },
+];
+
+export const TREE: readonly VerbSpec[] = TREE_GROUPS.flatMap(({ verbs }) => verbs);
 
 /** Every verb with its path, hidden ones included, parents before children. */
 export function* allVerbs(

@@ -7,6 +7,7 @@ export const GUEST_VERBS: readonly VerbSpec[] = [
   {
     name: "shell",
     summary: "a login shell in the machine",
+    guestExit: true,
     options: [
       { flags: "-u, --user <name>", summary: "as this user (default: user.name)" },
       { flags: "-w, --workdir <dir>", summary: "start in this folder of the guest" },
@@ -16,6 +17,7 @@ export const GUEST_VERBS: readonly VerbSpec[] = [
   {
     name: "exec",
     summary: "run a command in the machine",
+    guestExit: true,
     operands: "<argv...>",
     passThrough: true,
     details:
@@ -92,6 +94,7 @@ Without a terminal it passes bytes both ways until Ctrl+C or the machine's end.`
   {
     name: "ssh",
     summary: "OpenSSH into the machine",
+    guestExit: true,
     operands: "[args...]",
     passThrough: true,
     foreignOptions: true,

@@ -7,7 +7,7 @@ import type { HostEnv, RumPaths } from "../plan/paths.ts";
 import type { Output } from "../ui/output.ts";
 
 export interface OptionSpec {
-  /** As commander writes it: `-d, --detach`, `--timeout <duration>`, `-e, --env <pair>`. */
+  /** As help shows it: `-d, --detach`, `--timeout <duration>`, `-e, --env <pair>`. */
   readonly flags: string;
   readonly summary: string;
   /** May be given several times; the value is an array. */
@@ -24,7 +24,7 @@ export interface VerbSpec {
   readonly summary: string;
   /** Below the summary in `rum VERB --help`: paragraphs and examples. */
   readonly details?: string;
-  /** As commander writes operands: `<src> <dst>`, `[argv...]`. */
+  /** As help shows them, `<>` for one that must be there: `<src> <dst>`, `[argv...]`. */
   readonly operands?: string;
   readonly operandCompletes?: OptionSpec["completes"];
   readonly options?: readonly OptionSpec[];
@@ -33,6 +33,8 @@ export interface VerbSpec {
   readonly passThrough?: boolean;
   /** All options after the verb are the program's, none is rum's: they are operands. */
   readonly foreignOptions?: boolean;
+  /** The exit code is a guest program's: whatever fails before that is 255. */
+  readonly guestExit?: boolean;
   readonly verbs?: readonly VerbSpec[];
   readonly load?: () => Promise<VerbModule>;
 }

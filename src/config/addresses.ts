@@ -1,8 +1,21 @@
 /** IP addresses as rum.toml needs them: exact syntax, loopback or not, which overlap as a bind. */
-import { isIP, isIPv4 } from "node:net";
 
 export function isAddress(text: string): boolean {
-  return isIP(text) !== 0;
+  return isIPv4(text) || isIPv6(text);
+}
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
+/** As `node:net` says it, which takes a quarter of a command's start to load. */
+function isIPv4(text: string): boolean {
+  return IPV4.test(text);
+}
+
+/** The URL parser's word for it; a zone (`fe80::1%eth0`) is beside the address. */
+function isIPv6(text: string): boolean {
+  const [address, zone] = text.split(/%(.*)/s);
+  return /^[\da-f:.]+$/i.test(address) && (zone === undefined || /^[\w.-]+$/.test(zone)) &&
+    URL.canParse(`http://[${address}]/`);
 }
 
 /** Reachable from this host only; anything else is a door to others (SPEC section 11). */
@@ -31,6 +44,6 @@ function canonical(address: string): string {
 
 /** `0:0::1` and `::1` are one address; the URL parser knows the short form. */
 function canonicalIPv6(address: string): string {
-  if (isIP(address) !== 6 || address.includes("%")) return address;
+  if (!isIPv6(address) || address.includes("%")) return address;
   return new URL(`http://[${address}]/`).hostname.slice(1, -1);
 }

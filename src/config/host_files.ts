@@ -4,7 +4,7 @@
  * what needs approval (trust.ts), and a guest that can write the project can plant a link in it.
  * What is read from disk is bounded, and only regular files are opened: a fifo would never answer.
  */
-import { createHash } from "node:crypto";
+import { fileSha256 } from "../base/sha256.ts";
 import * as posix from "../base/posix_path.ts";
 import { dotted, type KeyPath, type Mistake, quoted } from "./diagnostics.ts";
 import { imageKind } from "./image_kind.ts";
@@ -164,7 +164,7 @@ class Gathering {
         if (await this.reader.kind(path) !== "file") continue;
         const bytes = await this.reader.read(path, PROGRAM_BYTES_MAX);
         if (bytes.length > PROGRAM_BYTES_MAX) throw new Error("it is larger than 64 MiB");
-        found.set(path, { path, sha256: createHash("sha256").update(bytes).digest("hex") });
+        found.set(path, { path, sha256: await fileSha256(bytes) });
       } catch (thrown) {
         this.#unreadable(
           at,

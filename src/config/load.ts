@@ -16,7 +16,7 @@ import { crossCheck } from "./cross_checks.ts";
 import { type Diagnostic, type DiagnosticCode, dotted, type Mistake } from "./diagnostics.ts";
 import { type ConfigReader, readHostFiles } from "./host_files.ts";
 import { diskReader } from "./read.ts";
-import { renderDiagnostics, summary } from "./render.ts";
+import { invalid } from "./render.ts";
 import type { RumToml } from "./schema.ts";
 import { checkShape } from "./shape.ts";
 import { type ParsedText, parseText } from "./syntax.ts";
@@ -178,23 +178,4 @@ export async function loadConfig(path: string, options: LoadOptions): Promise<Co
   const result = await checkFile(path, options);
   if (result.kind === "ok") return result.config;
   throw invalid(result.diagnostics, { shownAs: options.shownAs ?? path, ...options });
-}
-
-/** Past these a file is hardly rum.toml, and the list helps nobody. */
-const RENDERED_MAX = 50;
-const LISTED_MAX = 500;
-
-export function invalid(
-  diagnostics: readonly Diagnostic[],
-  options: { shownAs: string; colour?: boolean },
-): RumError {
-  const count = diagnostics.length;
-  const colour = options.colour ?? false;
-  const rendered = renderDiagnostics(diagnostics.slice(0, RENDERED_MAX), { colour }) +
-    (count > RENDERED_MAX ? `\n\n… and ${count - RENDERED_MAX} more` : "");
-  return new RumError(
-    "config_invalid",
-    `${summary(options.shownAs, count)}\n\n${rendered}\n`,
-    { data: { count, diagnostics: diagnostics.slice(0, LISTED_MAX) } },
-  );
 }

@@ -1,4 +1,5 @@
 /** Diagnostics as a person reads them: place, sentence, the line, a caret, did-you-mean. */
+import { RumError } from "../base/errors.ts";
 import type { Diagnostic } from "./diagnostics.ts";
 
 export interface RenderOptions {
@@ -49,4 +50,24 @@ function cut(source: string, column: number, width: number): { text: string; shi
 /** `rum.toml has 12 mistakes`. */
 export function summary(file: string, count: number): string {
   return `${file} has ${count === 1 ? "a mistake" : `${count} mistakes`}`;
+}
+
+/** Past these a file is hardly rum.toml, and the list helps nobody. */
+const RENDERED_MAX = 50;
+const LISTED_MAX = 500;
+
+/** All of them as one error: rendered in its message, and as data. */
+export function invalid(
+  diagnostics: readonly Diagnostic[],
+  options: { shownAs: string; colour?: boolean },
+): RumError {
+  const count = diagnostics.length;
+  const colour = options.colour ?? false;
+  const rendered = renderDiagnostics(diagnostics.slice(0, RENDERED_MAX), { colour }) +
+    (count > RENDERED_MAX ? `\n\n… and ${count - RENDERED_MAX} more` : "");
+  return new RumError(
+    "config_invalid",
+    `${summary(options.shownAs, count)}\n\n${rendered}\n`,
+    { data: { count, diagnostics: diagnostics.slice(0, LISTED_MAX) } },
+  );
 }

@@ -7,7 +7,7 @@
  * keys and values, hooks' files inside the project with their content; nothing else, so that editing
  * a script or a port asks nobody. Pure: what is known of the disk is in Config already.
  */
-import { createHash } from "node:crypto";
+import { sha256Hex } from "../base/sha256.ts";
 import { isLoopback } from "./addresses.ts";
 import { isInside } from "./host_files.ts";
 import type { Config, FileDigest, HookConfig } from "./types.ts";
@@ -98,7 +98,7 @@ export function hookKeyOf(hook: HookConfig): HostKey {
 export function trustHash(keys: readonly HostKey[]): string | undefined {
   if (keys.length === 0) return undefined;
   const lines = keys.map(fingerprintOf).sort();
-  return createHash("sha256").update("rum trust 1\n" + lines.join("\n")).digest("hex");
+  return sha256Hex("rum trust 1\n" + lines.join("\n"));
 }
 
 /** One key as approved. The reason belongs to it: read-only made read-write is a new question. */

@@ -7,8 +7,8 @@
  * The keys themselves are remembered as hashes too, so that the next question can say which of them
  * are new.
  */
-import { createHash } from "node:crypto";
 import { RumError } from "../base/errors.ts";
+import { fileSha256, sha256Hex } from "../base/sha256.ts";
 import { printableLine } from "../base/printable.ts";
 import { fingerprintOf, type HostKey, hostKeysOf, trustHash } from "../config/trust.ts";
 import type { Config, FileDigest } from "../config/types.ts";
@@ -155,7 +155,7 @@ export async function requireUnchanged(files: readonly FileDigest[]): Promise<vo
       const info = await Deno.stat(path);
       const real = await Deno.realPath(path);
       if (info.isFile && real === path) {
-        found = createHash("sha256").update(await Deno.readFile(path)).digest("hex");
+        found = await fileSha256(await Deno.readFile(path));
       }
     } catch {
       // Gone or unreadable: not what was approved.
@@ -170,7 +170,7 @@ export async function requireUnchanged(files: readonly FileDigest[]): Promise<vo
 }
 
 function shortHash(key: HostKey): string {
-  return createHash("sha256").update(fingerprintOf(key)).digest("hex").slice(0, 32);
+  return sha256Hex(fingerprintOf(key)).slice(0, 32);
 }
 
 async function readApprovals(paths: RumPaths): Promise<Approvals> {

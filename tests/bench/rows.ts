@@ -23,7 +23,7 @@ export interface Wanted {
 
 const EMPTY = "an empty `deno run`";
 
-/** `status`, `list`, `config check` of an absent machine, each against a deno that does nothing. */
+/** Commands about an absent machine, each against a deno that does nothing. */
 export async function commandRows({ pairs, wants }: Wanted): Promise<Row[]> {
   await using box = await sandbox({ prefix: "rum-bench-" });
   await box.config(await machineToml({ name: "bench" }));
@@ -31,8 +31,8 @@ export async function commandRows({ pairs, wants }: Wanted): Promise<Row[]> {
   await Deno.writeTextFile(empty, "");
   const peer = [Deno.execPath(), "run", "--quiet", "--no-config", "--cached-only", "-A", empty];
   const rows: Row[] = [];
-  for (const verb of ["version", "status", "list", "config check"]) {
-    const id = verb.split(" ")[0];
+  for (const verb of ["--help", "version", "status", "list", "config check"]) {
+    const id = verb.split(" ")[0].replace("--", "");
     if (!wants(id)) continue;
     const options = { cwd: box.project, env: box.env };
     const ours = [...rumCommand(), ...verb.split(" ")];

@@ -23,7 +23,6 @@ Deno.test("exec: a single word that only a shell could read is given to one", ()
     ]
   ) {
     assert.deepEqual(argvOf([word]), ["sh", "-c", word], word);
-    assert.deepEqual(argvOf(["--", word]), ["sh", "-c", word], word);
   }
   for (const word of ["true", "/usr/bin/env", "a-b_c.d", "A=1", "x:y,z@w+%", "-v", "ümläut"]) {
     assert.deepEqual(argvOf([word]), [word], word);
@@ -32,18 +31,8 @@ Deno.test("exec: a single word that only a shell could read is given to one", ()
 
 Deno.test("exec: several words are the argv, whatever is in them", () => {
   fc.assert(fc.property(fc.array(fc.string(), { minLength: 2, maxLength: 6 }), (words) => {
-    const rest = words[0] === "--" ? words.slice(1) : words;
-    fc.pre(rest.length > 1);
-    assert.deepEqual(argvOf(words), rest);
+    assert.deepEqual(argvOf(words), words);
   }));
-});
-
-Deno.test("exec: only the first -- is rum's", () => {
-  assert.deepEqual(argvOf(["--", "--", "x"]), ["--", "x"]);
-  assert.throws(
-    () => argvOf(["--"]),
-    (error) => error instanceof RumError && error.code === "usage",
-  );
 });
 
 Deno.test("exec: -e gives a value as it is, or passes one on, and nothing when there is none", () => {
