@@ -214,6 +214,13 @@ export const LIBC = {
     ],
     result: "i32",
   },
+  mallopt: { parameters: ["i32", /* int param */ "i32" /* int value */], result: "i32" },
+  malloc_trim: { parameters: ["usize" /* size_t pad */], result: "i32" },
+  // The address as a number: it is one of our own mappings, never read through.
+  madvise: {
+    parameters: ["usize", /* void *addr */ "usize", /* size_t length */ "i32" /* int advice */],
+    result: "i32",
+  },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

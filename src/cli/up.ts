@@ -38,7 +38,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     try {
       return await follow(context, target, client, asked);
     } catch (thrown) {
-      if (!isEnding(thrown) || attempt === ENDINGS_MAX) throw thrown;
+      if (!isEnding(thrown) || attempt === ENDINGS_MAX) throw await waitForDaemon(thrown, target);
       // It takes nothing new any more and frees the machine soon; the next one begins with this.
       context.out.detail(`${thrown.message}; waiting for its end`);
       await goneSoon(client);
@@ -49,11 +49,17 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
 const ENDINGS_MAX = 5;
 const END_MS = 10_000;
 
-/** Refused before it began: the machine's work was done just then, or a cut-short destroy was ended. */
+/**
+ * Refused before it began (the machine's work was done just then, or a cut-short destroy was ended), or
+ * the daemon went without a word on it: its end and the request met on the way.
+ */
 function isEnding(thrown: unknown): thrown is RumError {
-  return thrown instanceof RumError && thrown.code === "shutting_down" &&
-    thrown.data?.began !== true;
+  return thrown instanceof Unheard ||
+    thrown instanceof RumError && thrown.code === "shutting_down" && thrown.data?.began !== true;
 }
+
+/** The connection broke off before the first event. */
+class Unheard extends RumError {}
 
 async function goneSoon(client: DaemonClient): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
@@ -81,9 +87,13 @@ async function follow(
     ? undefined
     : AbortSignal.timeout(context.globals.timeoutMs);
   let result;
+  let heard = false;
   try {
     result = await client.request("up", options, {
-      onEvent: (event) => observer.event(event as unknown as MachineEvent),
+      onEvent(event) {
+        heard = true;
+        observer.event(event as unknown as MachineEvent);
+      },
       ...(deadline === undefined ? {} : { signal: deadline }),
     });
   } catch (thrown) {
@@ -95,7 +105,11 @@ async function follow(
       out.document("up", { did, exit: code, id: target.id }, () => sentenceOf(did, target));
       return code;
     }
-    throw await waitForDaemon(thrown, target);
+    const error = toRumError(thrown);
+    if (error.code === "daemon_failed" && !heard && !interrupts.ended) {
+      throw new Unheard(error.code, error.message, { hint: error.hint, cause: error });
+    }
+    throw await waitForDaemon(error, target);
   }
   observer.settle();
   const did = String(result.did);

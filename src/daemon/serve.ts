@@ -36,6 +36,7 @@ import { folderMode } from "../store/machine_folder.ts";
 import { ensureOwnFolder } from "../store/ownership.ts";
 import { buildName } from "./client.ts";
 import { DaemonLog } from "./daemon_log.ts";
+import { keepLean } from "./give_back.ts";
 import type { LineHandlers } from "./line_protocol.ts";
 import { notifyReady } from "./notify.ts";
 import { type Published, publishSocket } from "./publish.ts";
@@ -138,6 +139,7 @@ class Daemon {
 
   async run(): Promise<number> {
     using _signals = this.#listenToSignals();
+    void keepLean({ signal: this.#shuttingDown.signal });
     const { id, paths, compose } = this.#options;
     const token = await ensureToken(paths.daemonToken);
     const composition = await compose({

@@ -12,8 +12,8 @@ import { DaemonRig, daemonTest, netcat } from "../support/daemon_rig.ts";
 const FULL = Deno.env.get("FULL") !== undefined;
 const MIB = 1024 * 1024;
 
-async function rss(rig: DaemonRig): Promise<number> {
-  return Number((await askLine(rig.paths, "status", { timeoutMs: 5000 })).rss);
+async function memory(rig: DaemonRig): Promise<number> {
+  return Number((await askLine(rig.paths, "status", { timeoutMs: 5000 })).memory);
 }
 
 async function open(rig: DaemonRig): Promise<Deno.UnixConn> {
@@ -79,13 +79,13 @@ daemonTest(
       !/^(release|shutdown|destroy)\r?\n/.test(new TextDecoder().decode(bytes))
     );
     for (let at = 0; at < 500; at += 8) await sendAll(rig, harmless.slice(at, at + 8));
-    const before = await rss(rig);
+    const before = await memory(rig);
     for (let at = 500; at < harmless.length; at += 8) {
       await sendAll(rig, harmless.slice(at, at + 8));
     }
     assert.deepEqual((await askLine(rig.paths, "ping", { timeoutMs: 5000 })).pid, pid);
-    const grown = await rss(rig) - before;
-    assert.ok(grown < 16 * MIB, `resident memory grew by ${grown} bytes`);
+    const grown = await memory(rig) - before;
+    assert.ok(grown < 16 * MIB, `memory grew by ${grown} bytes`);
   },
 );
 
@@ -99,7 +99,7 @@ async function sendAll(rig: DaemonRig, inputs: Uint8Array[]): Promise<void> {
 daemonTest("INV-D007 16 MiB of [[[[ cost nothing and hold nobody up", async () => {
   await using rig = new DaemonRig();
   const client = await rig.ensure();
-  const before = await rss(rig);
+  const before = await memory(rig);
   const nested = new Uint8Array(16 * MIB).fill(0x5b);
   const as = (announced: number) => {
     const whole = new Uint8Array(4 + nested.length);
@@ -112,8 +112,8 @@ daemonTest("INV-D007 16 MiB of [[[[ cost nothing and hold nobody up", async () =
   const answers = await Promise.all(sent);
   for (const answer of answers) assert.match(answer, /too_large|protocol_error|^$/);
   assert.match(answers.join(), /deeper than 64/);
-  const grown = await rss(rig) - before;
-  assert.ok(grown < 16 * MIB, `resident memory grew by ${grown} bytes`);
+  const grown = await memory(rig) - before;
+  assert.ok(grown < 16 * MIB, `memory grew by ${grown} bytes`);
   await client.close();
 });
 
@@ -153,7 +153,7 @@ daemonTest(
     const client = await rig.ensure();
     await client.request("echo", {});
     const greedy = await Promise.all(Array.from({ length: 8 }, () => rig.ensure()));
-    const before = await rss(rig);
+    const before = await memory(rig);
     const stuck = greedy.map((each, i) =>
       each.request(i % 2 === 0 ? "flood" : "spill", { bytes: 32 * 1024, count: 2000 }, {
         onEvent: () => new Promise(() => {}),
@@ -163,8 +163,8 @@ daemonTest(
       assert.deepEqual(await client.request("echo", { n }), { n });
       await askLine(rig.paths, "status", { timeoutMs: 5000 });
     }
-    const grown = await rss(rig) - before;
-    assert.ok(grown < 32 * MIB, `resident memory grew by ${grown} bytes`);
+    const grown = await memory(rig) - before;
+    assert.ok(grown < 32 * MIB, `memory grew by ${grown} bytes`);
     await Promise.all(greedy.map((each) => each.close()));
     await Promise.all(stuck);
     assert.deepEqual(await client.request("echo", { after: true }), { after: true });

@@ -3,6 +3,13 @@
  * nothing which is not ours is signalled or deleted on the way.
  */
 import assert from "node:assert/strict";
+import { VERSION } from "../../src/base/version.ts";
+import { greet } from "../../src/daemon/handshake.ts";
+import { publishSocket } from "../../src/daemon/publish.ts";
+import { ensureToken } from "../../src/daemon/token.ts";
+import { unixDuplex } from "../../src/daemon/unix_duplex.ts";
+import { describeHolder, tryFlock } from "../../src/store/flock.ts";
+import { FrameReader, FrameWriter } from "../../src/wire/frames.ts";
 import { alive, fakeWorld, kill, until } from "../support/fake_guest.ts";
 
 Deno.test("kill -9 of the daemon: the machine is untouched, the next command heals and says so", async () => {
@@ -129,4 +136,47 @@ Deno.test("a full disk in mid-boot: up says so by name, down works, and with roo
   await world.ok(["up", "-d"]);
   assert.equal(await world.disk(), disk);
   assert.equal((await world.ok(["exec", "cat /home/rum/ran"])).stdout, "x\n");
+});
+
+Deno.test("a daemon that ends just as up asks it: up goes on with the next one", async () => {
+  await using world = await fakeWorld({ prefix: "rum-ending-" });
+  await world.ok(["up", "-d"]);
+  await world.ok(["down"]);
+  await world.settled();
+  const lock = await tryFlock(
+    world.paths.lock,
+    await describeHolder({ role: "daemon", operation: "serving" }),
+  );
+  assert.ok(lock !== undefined);
+  const token = await ensureToken(world.paths.daemonToken);
+  const published = await publishSocket(world.paths);
+  let asked = 0;
+  const serving = (async () => {
+    for await (const conn of published.listener) {
+      const duplex = unixDuplex(conn as Deno.UnixConn);
+      const reader = new FrameReader(duplex.readable);
+      const writer = new FrameWriter(duplex.writable);
+      await greet(reader, writer, {
+        info: { version: VERSION, build: "x", capabilities: [], configHash: () => undefined },
+        token: () => Promise.resolve(token),
+      });
+      for (let frame = await reader.next(); frame !== undefined; frame = await reader.next()) {
+        const { id, method } = frame.value as { id: number; method: string };
+        if (method === "ping") await writer.send({ id, result: {} });
+        else break;
+      }
+      // Asked, and gone without an answer.
+      asked++;
+      published.listener.close();
+      duplex.abort();
+    }
+  })();
+  const up = world.ok(["up", "-d"]);
+  await until("it was asked", () => asked === 1);
+  await serving.catch(() => {});
+  await published.remove();
+  await lock.release();
+  await up;
+  assert.equal((await world.status()).phase, "running");
+  assert.equal(asked, 1);
 });
