@@ -46,6 +46,9 @@ function serveArguments(target: Target): string[] {
   return [...config, "up", "--serve", target.id];
 }
 
+/** A daemon on a host with ten programs per processor is slow and not hung. */
+const HELLO_MS = 10_000;
+
 /**
  * The daemon of a machine that runs. When it died and the machine lives on, a new one is started.
  *
@@ -53,7 +56,7 @@ function serveArguments(target: Target): string[] {
  */
 export async function daemonClient(context: Context, target: Target): Promise<DaemonClient> {
   try {
-    return await connectDaemon(target.paths, { signal: context.signal });
+    return await connectDaemon(target.paths, { signal: context.signal, helloMs: HELLO_MS });
   } catch (thrown) {
     if (!(thrown instanceof RumError) || thrown.code !== "daemon_unreachable") throw thrown;
     if (!await isPowered(target)) {
