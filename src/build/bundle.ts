@@ -55,12 +55,16 @@ export async function bundleAgent(folder: string): Promise<void> {
 /** ssh2 asks for these inside try blocks and does without: they are native code, never built here. */
 const OPTIONAL_NATIVE = ["cpu-features", "*.node"];
 
-async function bundle(
+/**
+ * Never `--minify`: it makes `using file = open(); await file.sync()` into `(await open()).sync()`, and
+ * nothing is given back any more. Names are a twentieth of a file that is compressed anyway.
+ */
+export async function bundle(
   entries: readonly string[],
   folder: string,
   flags: readonly string[],
 ): Promise<void> {
-  const args = ["bundle", "--quiet", "--platform", "deno", "--minify", "--keep-names", ...flags]
+  const args = ["bundle", "--quiet", "--platform", "deno", "--keep-names", ...flags]
     .concat(OPTIONAL_NATIVE.flatMap((name) => ["--external", name]));
   const { success, text } = await runDeno([...args, "--outdir", folder, ...entries]);
   if (!success) throw new Error(`Cannot bundle ${entries.join(", ")}:\n${text}`);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { bundleAgent, bundleRum, ROOT } from "../../../src/build/bundle.ts";
+import { bundle, bundleAgent, bundleRum, ROOT } from "../../../src/build/bundle.ts";
 import { RUNTIME_FLAGS } from "../../../src/base/runtime_flags.ts";
 import { selfExtractingHeader } from "../../../src/build/self_extracting.ts";
 import { VERSION } from "../../../src/base/version.ts";
@@ -95,3 +95,43 @@ Deno.test("a file that outlives this build names the packed file, not what it un
   const compiled = { form: "compiled", executable: "/usr/bin/rum", program: "" } as const;
   assert.deepEqual(lastingCommand(["x"], undefined, compiled), ["/usr/bin/rum", "x"]);
 });
+
+Deno.test("what is opened by using is given back in the bundle too, however little it is used", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "rum-bundle-" });
+  try {
+    await Deno.writeTextFile(`${folder}/in.ts`, USING);
+    await bundle([`${folder}/in.ts`], `${folder}/out`, []);
+    const { given, wanted } = await import(`file://${folder}/out/in.js`);
+    assert.deepEqual(given, wanted);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** The shapes that the sources have: never named again, named once, in a loop, asynchronous. */
+const USING = `export const given: string[] = [];
+class Thing {
+  constructor(readonly name: string) {}
+  use() { return Promise.resolve(this.name); }
+  [Symbol.dispose]() { given.push(this.name); }
+  async [Symbol.asyncDispose]() { await 0; given.push("async " + this.name); }
+}
+const open = (name: string) => Promise.resolve(new Thing(name));
+async function never() { using _unused = new Thing("never"); await 0; }
+async function once() { using thing = await open("once"); await thing.use(); }
+async function returned() { using thing = new Thing("returned"); return await thing.use(); }
+async function parameter(thing: Thing) { using _thing = thing; await 0; }
+async function loop() { for (const n of [1, 2]) { using thing = new Thing("loop " + n); await thing.use(); } }
+async function later() { await using thing = await open("later"); return await thing.use(); }
+function plain() { using thing = new Thing("plain"); thing.use(); }
+await never();
+await once();
+await returned();
+await parameter(new Thing("parameter"));
+await loop();
+await later();
+plain();
+export const wanted = [
+  "never", "once", "returned", "parameter", "loop 1", "loop 2", "async later", "plain",
+];
+`;

@@ -1,0 +1,79 @@
+/** The end of a soak: a table for people, and whether it passed. */
+import type { Tally } from "./tally.ts";
+import type { Measured, Sample } from "./watch.ts";
+
+/** More than this, from the first tenth to the last, is growth. */
+const GROWTH = 1.1;
+/** Fewer idle points than this in the calm half say nothing about growth. */
+export const JUDGED_FROM = 10;
+
+/**
+ * `calm` are the idle points of one daemon and one agent that lived on while the work did, the first of
+ * their life left out: a runtime fills its caches before it is level.
+ */
+export function report(tally: Tally, storm: readonly Sample[], calm: readonly Sample[]): string[] {
+  const lines = ["", "| work | done | expected errors | other errors |", "|---|---|---|---|"];
+  for (const [work, { done, expected, unexpected }] of tally.rows) {
+    const names = [...expected].map(([code, count]) => `${count} ${code}`).join(", ");
+    lines.push(`| ${work} | ${done} | ${names === "" ? "0" : names} | ${unexpected} |`);
+  }
+  const times = tally.healedMs.toSorted((a, b) => a - b);
+  const seconds = (ms: number | undefined) => ms === undefined ? "-" : (ms / 1000).toFixed(1);
+  lines.push(
+    "",
+    `${[...tally.disturbances].map(([how, count]) => `${how} ${count}`).join(", ")} disturbed; ` +
+      `ready again after ${seconds(times[times.length >> 1])} s (median), ` +
+      `${seconds(times.at(-1))} s (longest)`,
+    `the agent was given up as silent ${tally.silences} times on a crowded host`,
+    `${(tally.bytes / 2 ** 20).toFixed(0)} MiB checked byte by byte; ` +
+      `${storm.length + calm.length} idle points`,
+    "",
+    `| of one life (${calm.length} idle points) | first tenth | last tenth |`,
+    "|---|---|---|",
+  );
+  for (const who of ["daemon", "agent"] as const) {
+    for (const [what, unit] of Object.entries(UNITS)) {
+      const [first, last] = ends(calm.map((sample) => sample[who][what as keyof Measured]));
+      const shown = (n: number) => unit === "MiB" ? `${(n / 1024).toFixed(1)} MiB` : String(n);
+      lines.push(`| ${who}, ${NAMES[what as keyof Measured]} | ${shown(first)} | ${shown(last)} |`);
+    }
+  }
+  return lines;
+}
+
+/** What else than told faults makes the soak fail. */
+export function judge(tally: Tally, calm: readonly Sample[]): void {
+  if (calm.length < JUDGED_FROM) {
+    console.log(
+      `growth is not judged: ${calm.length} idle points of one life, ${JUDGED_FROM} wanted`,
+    );
+    return;
+  }
+  for (const who of ["daemon", "agent"] as const) {
+    if (new Set(calm.map((sample) => sample[`${who}Pid`])).size !== 1) {
+      tally.fault(`the ${who} was replaced though nothing killed it`);
+      continue;
+    }
+    for (const what of ["anon", "fds", "threads"] as const) {
+      const [first, last] = ends(calm.map((sample) => sample[who][what]));
+      if (last > first * GROWTH) {
+        tally.fault(`${who}: ${NAMES[what]} grew from ${first} to ${last}`);
+      }
+    }
+  }
+}
+
+const UNITS = { anon: "MiB", resident: "MiB", fds: "", threads: "" } as const;
+const NAMES: Readonly<Record<keyof Measured, string>> = {
+  anon: "private memory",
+  resident: "resident memory",
+  fds: "open descriptors",
+  threads: "threads",
+};
+
+/** Medians of the first and of the last tenth, three values at least where there are as many. */
+function ends(values: readonly number[]): [number, number] {
+  const n = Math.max(Math.min(3, values.length), Math.round(values.length / 10));
+  const median = (some: readonly number[]) => some.toSorted((a, b) => a - b)[some.length >> 1] ?? 0;
+  return [median(values.slice(0, n)), median(values.slice(-n))];
+}
