@@ -24,6 +24,24 @@ export const LIBC = {
     ],
     result: "i32",
   },
+  getpeername: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addrlen
+    ],
+    result: "i32",
+  },
+  setsockopt: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int level
+      "i32", // int optname
+      "buffer", // const void *optval
+      "u32", // socklen_t optlen
+    ],
+    result: "i32",
+  },
   socket: {
     parameters: ["i32", /* int domain */ "i32", /* type */ "i32" /* proto */],
     result: "i32",

@@ -6,6 +6,7 @@
  *   host RST     → reset of the stream            guest reset  → RST
  *   host slow    → the stream's window fills; other streams do not notice
  *   guest refuses, no agent → RST of this one connection; the listener stays
+ *   our process is killed   → RST (reset_on_death.ts)
  *
  * node:net rather than Deno.listen: it is the one that can send a real RST (`resetAndDestroy`), and a
  * client that is told FIN where the guest said RST takes half an answer for a whole one.
@@ -13,6 +14,7 @@
 import * as net from "node:net";
 import { RumError } from "../base/errors.ts";
 import type { Duplex } from "../wire/duplex.ts";
+import { endsInOrder, resetOnDeath } from "./reset_on_death.ts";
 
 export interface TcpForwardOptions {
   readonly bind: string;
@@ -49,6 +51,7 @@ export async function openTcpForward(options: TcpForwardOptions): Promise<TcpFor
     serve(socket, options.dial, abort.signal);
   });
   const port = await listen(server, options);
+  resetOnDeath(port);
   let closing: Promise<void> | undefined;
   const close = () =>
     closing ??= new Promise<void>((resolve) => {
@@ -103,6 +106,8 @@ export function listenError(
         { cause, data: { bind, port } },
       );
     case "EADDRNOTAVAIL":
+    // Deno's node:net has no name for it.
+    case "EINVAL":
       return new RumError("invalid_params", `Cannot listen on ${at}: this host has no ${bind}`, {
         cause,
         data: { bind, port },
@@ -166,9 +171,16 @@ async function toGuest(socket: net.Socket, stream: Duplex): Promise<void> {
 }
 
 async function toHost(stream: Duplex, socket: net.Socket, signal: AbortSignal): Promise<void> {
+  const { localPort, remotePort } = socket;
+  let written: Promise<unknown> | undefined;
   for await (const chunk of stream.readable) {
-    if (!socket.write(chunk)) await drained(socket, signal);
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    written = promise;
+    if (!socket.write(chunk, resolve)) await drained(socket, signal);
   }
+  // The last byte is the kernel's: from here on an end is an end, whoever dies.
+  await written;
+  endsInOrder(localPort!, remotePort!);
   await new Promise<void>((resolve) => socket.end(() => resolve()));
 }
 

@@ -10,10 +10,7 @@ import { newToken } from "../../src/protocol/proof.ts";
 import { createMux } from "../../src/wire/mux.ts";
 import type { Mux } from "../../src/wire/mux_types.ts";
 import { duplexPair } from "../../src/wire/pipe.ts";
-import { LIBC, libc } from "../../ffi/libc.ts";
-
-// The C library is opened once for the process's life; here, so that no test is blamed for it.
-for (const name of Object.keys(LIBC) as (keyof typeof LIBC)[]) libc(name);
+import "./libc_opened.ts";
 
 export class MemoryTokens implements TokenStore {
   tokens: string[];

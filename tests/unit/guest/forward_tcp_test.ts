@@ -6,6 +6,7 @@ import { openTcpForward } from "../../../src/guest/forward_tcp.ts";
 import { portHolder } from "../../../src/store/port_holder.ts";
 import type { Duplex } from "../../../src/wire/duplex.ts";
 import { duplexPair } from "../../../src/wire/pipe.ts";
+import "../../support/libc_opened.ts";
 
 interface Client {
   readonly socket: net.Socket;
@@ -153,6 +154,55 @@ Deno.test("forward: a client that does not read slows only its own stream", asyn
   await flood;
 });
 
+Deno.test("forward: a client that reads late gets all of an answer that ended", async () => {
+  const far = guest();
+  await using forward = await openTcpForward({ bind: "127.0.0.1", port: 0, dial: far.dial });
+  const client = await connect(forward.port);
+  client.socket.pause();
+  client.socket.end();
+  const stream = await far.next();
+  await readAll(stream.readable);
+  const writer = stream.writable.getWriter();
+  await writer.write(bytes(150_000));
+  await writer.close();
+  while (forward.active > 0) await new Promise((done) => setTimeout(done, 5));
+  client.socket.resume();
+  assert.equal(await client.ended, "FIN");
+  assert.deepEqual(client.received(), bytes(150_000));
+  await closed(client.socket);
+});
+
+/** A process with one forward, whose guest sends some bytes and no end. */
+const FORWARDING = `
+import { openTcpForward } from "${import.meta.resolve("../../../src/guest/forward_tcp.ts")}";
+import { duplexPair } from "${import.meta.resolve("../../../src/wire/pipe.ts")}";
+const forward = await openTcpForward({ bind: "127.0.0.1", port: 0, dial() {
+  const [near, far] = duplexPair();
+  far.writable.getWriter().write(new Uint8Array(1000));
+  return Promise.resolve(near);
+} });
+console.log(forward.port);
+`;
+
+Deno.test("forward: a process that is killed in mid-transfer resets, and does not end in order", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", "--ext=ts", "-"],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const stdin = child.stdin.getWriter();
+  await stdin.write(new TextEncoder().encode(FORWARDING));
+  await stdin.close();
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  const client = await connect(Number(new TextDecoder().decode(value)));
+  while (client.received().length < 1000) await new Promise((done) => setTimeout(done, 5));
+  child.kill("SIGKILL");
+  assert.equal(await client.ended, "ECONNRESET");
+  await child.status;
+  await reader.cancel();
+});
+
 Deno.test("forward: many connections in turn and at once leave nothing open", async () => {
   const rounds = Deno.env.get("FULL") === "1" ? 10_000 : 500;
   const far = guest();
@@ -184,6 +234,14 @@ Deno.test("forward: a taken port is port_in_use, and its holder can be named", a
   );
   const holder = await portHolder(first.port, "tcp");
   assert.equal(holder?.pid, Deno.pid);
+});
+
+Deno.test("forward: an address that this host has not is said in a sentence", async () => {
+  // Of the block that is kept for documentation: nobody has it.
+  await assert.rejects(
+    openTcpForward({ bind: "192.0.2.1", port: 0, dial: guest().dial }),
+    { code: "invalid_params", message: /this host has no 192\.0\.2\.1/ },
+  );
 });
 
 Deno.test("forward: IPv6 loopback is an address of its own", async () => {
