@@ -80,7 +80,7 @@ export const MAY_IMPORT: Readonly<Record<string, { rooms: readonly string[]; why
     why: "one file per verb, above everything",
   },
   "src/build": {
-    rooms: ["src/base", "src/config", "src/cli", "src/plan", "src/guest"],
+    rooms: ["src/base", "src/protocol", "src/config", "src/cli", "src/plan", "src/guest"],
     why: "makes dist/",
   },
   "agent": {

@@ -5,9 +5,10 @@
  *
  *   document  the one result of a command       JSON: one object, then nothing more on stdout
  *   record    one of many, as they happen        JSON: one line each (NDJSON)
- *   note      beside the result, for the eyes    stderr, plain text in every mode; not with -q
+ *   note      beside the result, for the eyes    stderr; JSON: one line each; not with -q
  *   bytes     raw output that is the result      stdout untouched (exec, cp -, screenshot -)
  */
+import type { DocumentType } from "../protocol/output.ts";
 import { type ErrorDocument, errorDocument, type RumError } from "../base/errors.ts";
 
 export type OutputMode = "interactive" | "plain" | "json";
@@ -16,8 +17,8 @@ export interface Output {
   readonly mode: OutputMode;
   readonly colour: boolean;
   /** `type` and `"v":1` are added; `say` is called only when text is wanted. */
-  document(type: string, body: object, say: () => string): void;
-  record(type: string, body: object, say: () => string | undefined): void;
+  document(type: DocumentType, body: object, say: () => string): void;
+  record(type: DocumentType, body: object, say: () => string | undefined): void;
   note(text: string): void;
   /** Shown with -v only, on stderr. */
   detail(text: string): void;
@@ -54,10 +55,10 @@ export function createOutput(options: OutputOptions): Output {
       if (text !== undefined) out(line(text));
     },
     note(text) {
-      if (!quiet) err(line(text));
+      if (!quiet) aside("note", text);
     },
     detail(text) {
-      if (verbose) err(line(text));
+      if (verbose) aside("detail", text);
     },
     error(error, more) {
       const doc = { ...errorDocument(error), ...more };
@@ -68,6 +69,10 @@ export function createOutput(options: OutputOptions): Output {
       return Promise.resolve();
     },
   };
+
+  function aside(type: "note" | "detail", message: string): void {
+    err(mode === "json" ? JSON.stringify({ v: 1, type, message }) + "\n" : line(message));
+  }
 
   function textOrNothing(text: string): string {
     return text === "" ? "" : line(text);

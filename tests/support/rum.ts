@@ -6,6 +6,7 @@
  * be thrown away at any time.
  */
 import assert from "node:assert/strict";
+import { published } from "./published.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -179,10 +180,10 @@ function resultOf(code: number, out: Uint8Array, err: Uint8Array): Result {
     stderr,
     bytes: out,
     get json() {
-      return JSON.parse(stdout);
+      return published(JSON.parse(stdout));
     },
     get error() {
-      return JSON.parse(stderr.trim().split("\n").at(-1) ?? "");
+      return published(JSON.parse(stderr.trim().split("\n").at(-1) ?? ""));
     },
   };
 }
