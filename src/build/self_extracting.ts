@@ -94,7 +94,7 @@ at() { base=$1 dir=$1/$digest; }
 usable() {
   if ! mkdir -p "$base" 2>/dev/null; then why="$base cannot be made"; return 1; fi
   if ! private; then why="$base belongs to another user, or others may write it"; return 1; fi
-  if ! { : > "$base/.lock" && chmod 700 "$base/.lock"; } 2>/dev/null; then
+  if ! { true > "$base/.lock" && chmod 700 "$base/.lock"; } 2>/dev/null; then
     why="$base cannot be written"
     return 1
   fi
@@ -118,7 +118,7 @@ unpack() {
   tail -c "+$start" "$0" | gzip -dc 2>/dev/null | tar -xof - -C "$tmp" 2>/dev/null ||
     fail "Cannot unpack ${name} into $base: is there room for 120 MB?"
   chmod 700 "$tmp/rum"
-  seal "$tmp/rum" > "$tmp/rum/.sealed" && : > "$tmp/rum/.used" ||
+  seal "$tmp/rum" > "$tmp/rum/.sealed" && true > "$tmp/rum/.used" ||
     fail "Cannot unpack ${name} into $base: is there room for 120 MB?"
   # A folder that is not sound goes aside, by a name beside it: somebody else's cannot be moved into
   # another folder, and perhaps not be deleted.
@@ -178,7 +178,8 @@ if ! sound; then
   elif [ -n "$second" ] && { at "$second"; sound || usable; }; then sound || unpack
   else fail "Cannot unpack ${name}: $why; name a folder of your own in RUM_UNPACK_DIR"; fi
 fi
-{ : > "$dir/.used"; } 2>/dev/null || true
+# Not ":", here and above: a redirection that fails at a special built-in ends the shell.
+{ true > "$dir/.used"; } 2>/dev/null || true
 umask "$mask"
 case $0 in /*) RUM_SELF_FILE=$0 ;; *) RUM_SELF_FILE=$PWD/$0 ;; esac
 export RUM_SELF_FILE DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1
