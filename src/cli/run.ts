@@ -3,6 +3,7 @@
  * whatever it throws into a sentence and a code. The only place that reads the process's state.
  */
 import { EXIT, OWN_FAILURE, RumError, toRumError } from "../base/errors.ts";
+import { formatDuration } from "../base/units.ts";
 import type { HostEnv } from "../plan/paths.ts";
 import { rumPaths } from "../plan/paths.ts";
 import { createOutput, type Output, type OutputMode } from "../ui/output.ts";
@@ -60,7 +61,7 @@ type Call = Extract<Parsed, { kind: "call" }>;
 
 async function call(
   module: VerbModule,
-  parsed: Pick<Call, "call" | "globals">,
+  parsed: Call,
   given: Pick<Context, "out" | "env" | "stdinIsTerminal" | "stdoutIsTerminal">,
 ): Promise<number> {
   const host = hostEnv(given.env);
@@ -84,9 +85,19 @@ async function call(
   const onTerm = () => onSignal("TERM");
   Deno.addSignalListener("SIGINT", onInt);
   Deno.addSignalListener("SIGTERM", onTerm);
+  const { timeoutMs } = parsed.globals;
+  const timer = timeoutMs === undefined || !parsed.spec.timeoutCancels ? undefined : setTimeout(
+    () => {
+      const verb = parsed.call.verb.join(" ");
+      const late = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)} and was called off`;
+      interrupts.abort(new RumError("timeout", late, { hint: `rum ${verb} --help` }));
+    },
+    timeoutMs,
+  );
   try {
     return await module.run(context, parsed.call);
   } finally {
+    clearTimeout(timer);
     Deno.removeSignalListener("SIGINT", onInt);
     Deno.removeSignalListener("SIGTERM", onTerm);
   }

@@ -128,6 +128,7 @@ folder until --remove or rum destroy; then "ssh rum-NAME" works everywhere.`,
   {
     name: "cp",
     summary: "copy files and folders into and out of the machine",
+    timeoutCancels: true,
     operands: "<src> <dst>",
     operandCompletes: "files",
     details:

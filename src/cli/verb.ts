@@ -35,6 +35,11 @@ export interface VerbSpec {
   readonly foreignOptions?: boolean;
   /** The exit code is a guest program's: whatever fails before that is 255. */
   readonly guestExit?: boolean;
+  /**
+   * `--timeout` calls it off, as Ctrl+C would: what it does is this process's own. Without this the
+   * verb keeps the time itself, because its machine must be left to go on.
+   */
+  readonly timeoutCancels?: boolean;
   readonly verbs?: readonly VerbSpec[];
   readonly load?: () => Promise<VerbModule>;
 }

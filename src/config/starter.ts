@@ -121,7 +121,7 @@ const STEPS: readonly Step[] = [
   {
     question: ({ ports }) => ({
       kind: "text",
-      message: "Guest ports to reach on this host, as HOST:GUEST, separated by commas; or nothing",
+      message: "Guest ports on this host: HOST:GUEST, with commas, or nothing",
       initial: portsText(ports),
       check: (text) => {
         const ports = parsePorts(text);

@@ -84,3 +84,56 @@ function withoutLibraries(box: Sandbox, args: string[]): Promise<{ code: number;
     stdin: "null",
   }).output().then(({ code, stderr }) => ({ code, stderr: new TextDecoder().decode(stderr) }));
 }
+
+Deno.test("--timeout, or RUM_TIMEOUT, calls a download off: 124 and one JSON object", async () => {
+  await using box = await sandbox();
+  const silence = Promise.withResolvers<Response>();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => silence.promise,
+  );
+  const url = `http://127.0.0.1:${server.addr.port}/image.qcow2`;
+  await box.config(`[image]\nbase = "${url}"\nsha256 = "${"0".repeat(64)}"\n`);
+  const env = { XDG_CACHE_HOME: `${box.home}/cache` };
+  for (
+    const [args, more] of [
+      [["--timeout", "1s", "image", "pull", "-o", "json"], {}],
+      [["image", "pull"], { RUM_TIMEOUT: "1s", RUM_OUTPUT: "json" }],
+    ] as [string[], Record<string, string>][]
+  ) {
+    const result = await box.rum(args, { env: { ...env, ...more } });
+    assert.equal(result.code, 124, result.stderr);
+    assert.equal(result.error.code, "timeout");
+    assert.match(result.error.message, /"rum image pull" took longer than 1.* and was called off/);
+  }
+  silence.resolve(new Response(""));
+  await server.shutdown();
+});
+
+Deno.test("each global option has its equal in the environment, and the option wins", async () => {
+  await using box = await sandbox();
+  await box.config(`[image]\nbase = "debian-12"\n`, "other.toml");
+  const rows: [string[], Record<string, string>, number, RegExp][] = [
+    [["config", "check"], { RUM_CONFIG: "other.toml" }, 0, /other\.toml is good/],
+    [["config", "check", "-c", "none.toml"], { RUM_CONFIG: "other.toml" }, 4, /none\.toml/],
+    [["status"], { RUM_MACHINE: "nobody" }, 4, /No machine of yours is called "nobody"/],
+    [["-m", "somebody", "status"], { RUM_MACHINE: "nobody" }, 4, /"somebody"/],
+    [["list"], { RUM_OUTPUT: "json" }, 0, /"type":"list"/],
+    [["list", "-o", "plain"], { RUM_OUTPUT: "json" }, 0, /^No machines/],
+    [["list"], { RUM_OUTPUT: "loud" }, 2, /output "loud"/],
+    [["list"], { RUM_TIMEOUT: "soon" }, 2, /--timeout "soon"/],
+    [["list"], { RUM_OUTPUT: "", RUM_TIMEOUT: "", RUM_CONFIG: "", RUM_VERBOSE: "" }, 0, /^No/],
+    [["init"], { RUM_NO_INPUT: "1" }, 2, /no terminal/],
+    [["-c", "/proc/self/mem", "config", "check"], { RUM_VERBOSE: "1" }, 3, /because: /],
+    [["-c", "/proc/self/mem", "config", "check", "-v"], {}, 3, /because: /],
+    [["exec", "--nonsense", "ls"], { RUM_OUTPUT: "json" }, 255, /"code":"usage".*"origin":"rum"/],
+  ];
+  for (const [args, env, code, says] of rows) {
+    const result = await box.rum(args, { env });
+    const line = `${JSON.stringify(env)} rum ${args.join(" ")}: ${result.stdout}${result.stderr}`;
+    assert.equal(result.code, code, line);
+    assert.match(result.stdout + result.stderr, says, line);
+    // deno-lint-ignore no-control-regex
+    assert.doesNotMatch(result.stdout + result.stderr, /\x1b/, line);
+  }
+});

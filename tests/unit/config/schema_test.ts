@@ -71,6 +71,8 @@ Deno.test("going back in the wizard asks the question before, with what was said
   const asked: string[] = [];
   const answers = await askAll({
     ask({ message, initial }, { canGoBack }) {
+      const shown = `│  ${message} (< goes back)`;
+      assert.ok(shown.length <= 80, `${shown} breaks a line of 80`);
       asked.push(`${message.split(" ")[0]}|${initial}|${canGoBack}`);
       return Promise.resolve([...script, ...rest][asked.length - 1]);
     },
