@@ -21,6 +21,7 @@ export async function checkHealth(
   );
   const leave = () => late.abort(options.signal.reason);
   options.signal.addEventListener("abort", leave, { once: true });
+  if (options.signal.aborted) leave();
   try {
     switch (health.kind) {
       case "http":
@@ -62,6 +63,8 @@ async function checkExec(
     root,
   );
   const [program, ...args] = command.argv;
+  // Called off while user and folder were looked up: nobody would end it any more.
+  signal.throwIfAborted();
   const child = new Deno.Command(program, {
     ...{ args, cwd: command.cwd, env: command.env, clearEnv: true },
     ...{ stdin: "null", stdout: "null", stderr: "null", detached: true },

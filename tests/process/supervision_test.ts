@@ -277,6 +277,31 @@ exec = ["./hook.sh"]
   assert.equal(await exists(`${project}/pwned`), false);
 });
 
+for (const wanted of ["none", "restart"] as const) {
+  Deno.test(`on_crash = "${wanted}": what becomes of a machine whose QEMU dies`, async () => {
+    await using world = await fakeWorld({ toml: `[recovery]\non_crash = "${wanted}"\n` });
+    await world.ok(["up", "-d"]);
+    const { pid } = (await world.record())!;
+    kill(pid!);
+    const guestEvents = async () =>
+      (await eventsOf(world)).flatMap((e) => e.kind === "guest" ? [e.what] : []);
+    await until("it is noticed", async () => (await guestEvents()).includes("crashed"));
+    if (wanted === "none") {
+      await until("it has failed", async () => (await world.status()).phase === "failed");
+      await world.settled();
+      assert.equal((await world.boots()).length, 1);
+      assert.ok(!(await guestEvents()).includes("restarting"));
+      return;
+    }
+    await until("it is ready again", async () => {
+      const { phase, ready } = await world.status();
+      return phase === "running" && ready === true && (await world.boots()).length === 2;
+    });
+    assert.ok((await guestEvents()).includes("restarting"));
+    assert.notEqual((await world.record())!.pid, pid);
+  });
+}
+
 for (const wanted of ["report", "start"] as const) {
   Deno.test(`A machine whose host went down: ${wanted}`, async () => {
     await using world = await fakeWorld({
