@@ -74,6 +74,25 @@ Deno.test("CTR-D011, CTR-D012, CTR-D013: start, stop and restart, each refusal w
   assert.equal(await code("ls"), "5 not_running");
 });
 
+Deno.test("service reload rolls: an instance goes only when the one before it runs again", async () => {
+  await using world = await fakeWorld({ toml: SERVICE("web", "instances = 2") });
+  await world.ok(["up", "-d"]);
+  const { seq } = (await eventsOf(world)).at(-1)!;
+  await world.ok(["service", "reload", "web"]);
+  const told = () =>
+    eventsOf(world).then((events) =>
+      events.flatMap((e) =>
+        e.seq > seq && e.kind === "service" ? [`${e.service}/${e.index} ${e.state}`] : []
+      )
+    );
+  await until("the last one runs", async () => (await told()).at(-1) === "web/1 running");
+  const lines = await told();
+  const at = ["web/0 stopping", "web/0 running", "web/1 stopping", "web/1 running"]
+    .map((line) => lines.indexOf(line));
+  assert.ok(!at.includes(-1), lines.join(", "));
+  assert.deepEqual(at, [...at].sort((a, b) => a - b), lines.join(", "));
+});
+
 Deno.test("CTR-D018: down gives services their time; one that ignores TERM is killed, and said", async () => {
   await using world = await fakeWorld({
     shutdownTimeout: "20s",
