@@ -9,6 +9,7 @@ const LOOK_MS = 20;
 
 export interface Process {
   readonly pid: number;
+  readonly parent: number;
   readonly session: number;
   readonly zombie: boolean;
 }
@@ -40,7 +41,10 @@ export function sessionMembers(session: number): number[] {
     if (first < 0x31 || first > 0x39) continue;
     try {
       const found = parseStat(Deno.readTextFileSync(`/proc/${entry.name}/stat`));
-      if (found?.session === session && !found.zombie) members.push(found.pid);
+      if (found === undefined || found.zombie) continue;
+      // Our child that is still on its way to be the session's leader is the session already.
+      const leader = found.pid === session && found.parent === Deno.pid;
+      if (leader || found.session === session) members.push(found.pid);
     } catch {
       // It ended while we looked.
     }
@@ -55,9 +59,20 @@ export function parseStat(line: string): Process | undefined {
   const fields = line.slice(close + 2).split(" ");
   return {
     pid: parseInt(line, 10),
+    parent: Number(fields[1]),
     session: Number(fields[3]),
     zombie: fields[0] === "Z" || fields[0] === "X",
   };
+}
+
+/** Signals a leader's group; the leader alone as long as it has not made its group. */
+export function sendGroup(leader: number, signal: Deno.Signal): void {
+  try {
+    Deno.kill(-leader, signal);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    send(leader, signal);
+  }
 }
 
 /** Signals one process, or with a negative number its group; that it is gone is no failure. */

@@ -15,6 +15,7 @@ import { LineSplitter } from "../../../agent/provision/lines.ts";
 Deno.test("stat: a process whose name looks like the fields behind it", () => {
   assert.deepEqual(parseStat("42 (a) Z 1 2 3) S 7 42 41 0 -1"), {
     pid: 42,
+    parent: 7,
     session: 41,
     zombie: false,
   });
