@@ -2,7 +2,7 @@
  * `deno task bench`: what rum costs, always against a peer measured in the same run, turn by turn.
  * One table in Markdown on stdout, the same as JSON with --json FILE. Nothing here passes or fails.
  *
- *   --only ID[,ID…]   help, version, status, list, config, boot, idle, exec, cp, forwards
+ *   --only ID[,ID…]   help, version, status, list, config, boot, idle, exec, link, cp, forwards
  *   --pairs N         boots and rests (default 2); commands take five times, ways twice as many
  *   --json FILE       everything that was measured
  *
@@ -12,7 +12,7 @@ import { bootRows, commandRows, machineRows, type Wanted } from "./rows.ts";
 import { type Row, summary, table } from "./table.ts";
 
 const COMMANDS = ["help", "version", "status", "list", "config"];
-const MACHINE = ["idle", "exec", "cp", "forwards"];
+const MACHINE = ["idle", "exec", "link", "cp", "forwards"];
 const ALL = [...COMMANDS, "boot", ...MACHINE];
 
 async function main(args: readonly string[]): Promise<number> {

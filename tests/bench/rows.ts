@@ -12,6 +12,7 @@ import {
   type Measured,
   measureExec,
   measureForwards,
+  measureLink,
   prepareRig,
 } from "./ways_measure.ts";
 
@@ -103,14 +104,15 @@ export async function bootRows({ pairs, say }: Wanted): Promise<Row[]> {
 export async function machineRows({ pairs, wants, say }: Wanted): Promise<Row[]> {
   await using box = await sandbox({ prefix: "rum-bench-" });
   await box.config(await machineToml({ name: "bench" }));
-  await box.ok(["up", "-d"], { timeoutMs: 400_000 });
+  await box.ok(["up", "-d"], { timeoutMs: 900_000 });
   const rows: Row[] = [];
   if (wants("idle")) rows.push(...await idleRows(box, pairs));
-  const ways = ["exec", "cp", "forwards"].filter(wants);
+  const ways = ["exec", "link", "cp", "forwards"].filter(wants);
   if (ways.length > 0) {
     const rig = await prepareRig(box, pairs * 2);
     const measured: [string, () => Promise<Measured[]>][] = [
       ["exec", () => measureExec(rig)],
+      ["link", () => measureLink(rig)],
       ["cp", () => measureCopies(rig, 16)],
       ["forwards", () => measureForwards(rig, 16)],
     ];
@@ -118,7 +120,8 @@ export async function machineRows({ pairs, wants, say }: Wanted): Promise<Row[]>
       if (!wants(id)) continue;
       say(`measuring ${id}`);
       for (const { what, unit, pairs } of await measure()) {
-        rows.push({ id, what, peer: "OpenSSH", unit, pairs });
+        const peer = id === "link" ? "a new `rum exec true`" : "OpenSSH";
+        rows.push({ id, what, peer, unit, pairs });
       }
     }
   }

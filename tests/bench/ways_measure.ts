@@ -3,6 +3,8 @@
  * ours and the peer's, taken turn by turn so that a busy host burdens both. The caller makes medians.
  */
 import * as net from "node:net";
+import { connectDaemon } from "../../src/daemon/client.ts";
+import { machinePaths, rumPaths } from "../../src/plan/paths.ts";
 import type { Sandbox } from "../support/rum.ts";
 
 export interface Pair {
@@ -116,6 +118,24 @@ export async function measureExec(rig: Rig): Promise<Measured[]> {
     { what: "exec true, against a fresh ssh", unit: "ms", pairs: fresh },
     { what: "exec true, against a multiplexed ssh", unit: "ms", pairs: multiplexed },
   ];
+}
+
+/**
+ * `exec true` over a connection to the daemon that is open already, and one round trip to the guest
+ * beside it: what is left of it is the agent's own work and the program's.
+ */
+export async function measureLink(rig: Rig): Promise<Measured[]> {
+  const { box } = rig;
+  const { id } = (await box.ok(["status", "-o", "json"])).json;
+  const rum = rumPaths({ uid: Deno.uid() ?? 0, home: box.home, xdgDataHome: `${box.home}/data` });
+  await using client = await connectDaemon(machinePaths(rum, id));
+  const exec = () => client.request("exec", { argv: ["true"], stdin: false });
+  const open: Pair[] = [];
+  for (let n = 0; n < rig.rounds * 5; n++) {
+    const ours = await timed(exec) * 1000;
+    open.push({ ours, peer: await timed(() => box.ok(["exec", "true"])) * 1000 });
+  }
+  return [{ what: "exec true over an open connection", unit: "ms", pairs: open }];
 }
 
 async function tunnel(rig: Rig, from: number, to: number): Promise<AsyncDisposable> {
