@@ -10,6 +10,8 @@ import { machineToml, sharedMachine } from "../support/machine.ts";
 import { type Sandbox, sandbox } from "../support/rum.ts";
 
 const FULL = Deno.env.get("FULL") === "1";
+/** For the full sizes: an emulated guest on a busy machine takes 2 MiB or 30 files a second. */
+const LONG = { timeoutMs: FULL ? 1_200_000 : 180_000 };
 /** An echo server for TCP and UDP, in what every Debian guest has. */
 const ECHO = `cat > /tmp/echo.pl <<'PERL'
 use IO::Socket::INET;
@@ -250,10 +252,10 @@ Deno.test("ways in and out of a real guest", async (t) => {
       crypto.getRandomValues(content.subarray(at, at + 65536));
     }
     await Deno.writeFile(`${files}/big`, content);
-    const there = (await box.ok(["cp", `${files}/big`, ":big", "-o", "json"])).json;
+    const there = (await box.ok(["cp", `${files}/big`, ":big", "-o", "json"], LONG)).json;
     assert.deepEqual([there.bytes, there.digest], [size, sha256(content)]);
     assert.match((await box.ok(["exec", "stat -c %U /home/rum/big"])).stdout, /^rum$/m);
-    await box.ok(["cp", ":big", `${files}/back`]);
+    await box.ok(["cp", ":big", `${files}/back`], LONG);
     assert.equal(sha256(await Deno.readFile(`${files}/back`)), there.digest);
   });
 
@@ -268,9 +270,9 @@ Deno.test("ways in and out of a real guest", async (t) => {
       await Deno.mkdir(`${files}/tree/${n % 13}`, { recursive: true });
       await Deno.writeTextFile(`${files}/tree/${n % 13}/a\nb ${n}`, `${n}`);
     }
-    const { json } = await box.ok(["cp", "-r", `${files}/tree`, ":/tmp/", "-o", "json"]);
+    const { json } = await box.ok(["cp", "-r", `${files}/tree`, ":/tmp/", "-o", "json"], LONG);
     assert.equal(json.files, count);
-    await box.ok(["cp", "-r", ":/tmp/tree", `${files}/again`]);
+    await box.ok(["cp", "-r", ":/tmp/tree", `${files}/again`], LONG);
     assert.equal(await works(box, "diff", ["-r", `${files}/tree`, `${files}/again`]), "");
   });
 
@@ -282,7 +284,7 @@ Deno.test("ways in and out of a real guest", async (t) => {
       "-c",
       "mkdir -p /tmp/small && mount -t tmpfs -o size=1m none /tmp/small && echo old > /tmp/small/f",
     ]);
-    const full = await box.rum(["cp", `${files}/big`, ":/tmp/small/f", "-o", "json"]);
+    const full = await box.rum(["cp", `${files}/big`, ":/tmp/small/f", "-o", "json"], LONG);
     assert.equal(full.error.code, "disk_full", full.stderr);
     assert.equal(
       (await box.ok(["exec", "cat /tmp/small/f; ls -A /tmp/small | wc -l"])).stdout,
