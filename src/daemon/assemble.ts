@@ -33,7 +33,7 @@ import { createMachineForwards, reservingPorts } from "./machine_forwards.ts";
 import { networksDown, networksUp } from "./networks.ts";
 import { planFor, type WantedPlan } from "./plan_source.ts";
 import { createPlanAdoption } from "./plan_adoption.ts";
-import { createPower, findQemu } from "./power.ts";
+import { createPower, findQemu, noteQemu } from "./power.ts";
 import { createPreparer } from "./preparer.ts";
 import { createScriptLogs } from "./script_logs.ts";
 import { createMachineServices } from "./services.ts";
@@ -191,6 +191,7 @@ export function assemble(parts: Parts): { engine: Engine } {
     },
     power(on) {
       if (on) {
+        noteQemu(keeper).catch((error) => parts.log(`Cannot record QEMU: ${error}`));
         consoleLog.powerOn();
         forwards.powerOn();
         link.session();

@@ -11,6 +11,8 @@ import { faultPoint } from "../base/fault.ts";
 import type { HypervisorMachine, MachineStatus } from "../libvirt/hypervisor.ts";
 import type { Hypervisor as PowerPort, WorkContext } from "../machine/effects.ts";
 import type { QemuProcess } from "../machine/events.ts";
+import type { MachineRecord } from "../machine/record.ts";
+import type { RecordKeeper } from "../store/state_file.ts";
 
 export interface PowerOptions {
   /** Looked up at each use: a rename gives the machine a new handle. */
@@ -145,4 +147,18 @@ export async function findQemu(uuid: string): Promise<QemuProcess | undefined> {
     return Number.isSafeInteger(start) ? { pid: Number(entry.name), start_time: start } : undefined;
   }
   return undefined;
+}
+
+/**
+ * Whatever gave the machine its power (a daemon that died before it recorded this, a hand at virsh):
+ * the record names the QEMU that runs now, so that it can be asked for without a daemon.
+ */
+export async function noteQemu(
+  keeper: Pick<RecordKeeper, "save"> & { readonly record: Pick<MachineRecord, "uuid" | "qemu"> },
+): Promise<void> {
+  const found = await findQemu(keeper.record.uuid);
+  const { qemu } = keeper.record;
+  if (found === undefined) return;
+  if (found.pid === qemu?.pid && found.start_time === qemu.start_time) return;
+  await keeper.save({ qemu: found });
 }

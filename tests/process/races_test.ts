@@ -14,7 +14,8 @@ Deno.test("twenty parallel up -d of one machine: one machine, one daemon, all ex
     Array.from({ length: 20 }, () => world.rum(["up", "-d"], { timeoutMs: 120_000 })),
   );
   assert.deepEqual(many.map((r) => r.code), Array(20).fill(0), many.map((r) => r.stderr).join(""));
-  assert.equal((await world.boots()).length, 1, "it was started once");
+  const story = await storyOf(world) + many.map((r) => r.stderr).join("");
+  assert.equal((await world.boots()).length, 1, `it was started more than once\n${story}`);
   const serving = (await world.processes()).filter(({ command }) => / --serve /.test(command));
   assert.equal(serving.length, 1, JSON.stringify(serving));
   const status = await world.status();
@@ -23,6 +24,12 @@ Deno.test("twenty parallel up -d of one machine: one machine, one daemon, all ex
   await world.ok(["destroy", "-y"]);
   await nothingLeft(world);
 });
+
+/** What the machine's daemons and its events say. */
+async function storyOf({ paths }: FakeWorld): Promise<string> {
+  const read = (path: string) => Deno.readTextFile(path).catch(() => "");
+  return `${await read(paths.daemonLog)}\n${(await read(paths.events)).slice(-6000)}\n`;
+}
 
 /** mulberry32: a run that failed can be run again by its seed. */
 function random(seed: number): () => number {
@@ -40,7 +47,8 @@ const OVERTAKEN = new Set([0, 5, 6, 7, 130]);
 
 Deno.test("random interleavings of up, down, destroy, status: records and hypervisor agree", async () => {
   const rounds = FULL ? 200 : 12;
-  const seed = Number(Deno.env.get("RACE_SEED") ?? Date.now() % 1_000_000);
+  // The same words each time, so that a red run speaks of the change; FULL=1 throws the dice.
+  const seed = Number(Deno.env.get("RACE_SEED") ?? (FULL ? Date.now() % 1_000_000 : 20261127));
   const next = random(seed);
   await using world = await fakeWorld({ prefix: "rum-race-", shutdownTimeout: "3s" });
   for (let round = 0; round < rounds; round++) {
@@ -55,7 +63,7 @@ Deno.test("random interleavings of up, down, destroy, status: records and hyperv
     }));
     const story = `seed ${seed}, round ${round}:\n` +
       results.map((r) => `$ rum ${r.args.join(" ")} → ${r.code}\n${r.stderr}`).join("") +
-      await Deno.readTextFile(world.paths.daemonLog).catch(() => "");
+      await storyOf(world);
     for (const { args, code } of results) {
       assert.ok(args[0] === "up" ? OVERTAKEN.has(code) : code === 0, `${args} → ${code}\n${story}`);
     }
@@ -66,16 +74,20 @@ Deno.test("random interleavings of up, down, destroy, status: records and hyperv
 });
 
 /** Once all commands are back: what is recorded, what the hypervisor says and what runs are one. */
-async function agree(world: FakeWorld, story: string): Promise<void> {
-  const { phase } = await world.status();
+async function agree(world: FakeWorld, told: string): Promise<void> {
+  const { phase, text } = await world.status();
   const record = await world.record();
   const powered = await world.powered();
+  const story = `${told}\nstatus: ${text}; powered: ${powered}; ` +
+    `hypervisor: ${JSON.stringify(record)}`;
   switch (phase) {
     case "absent":
       assert.equal(record, undefined, `absent, and the hypervisor knows it\n${story}`);
       break;
     case "stopped":
-      assert.ok(record !== undefined && record.state === "off" && !powered, story);
+      // The hypervisor was never told of a machine whose first up was stopped while it gathered.
+      assert.ok(record !== undefined || text === "stopped (never_started)", story);
+      assert.ok((record?.state ?? "off") === "off" && !powered, story);
       break;
     case "running":
       assert.ok(record?.state === "running" && powered, `running, and nothing runs\n${story}`);

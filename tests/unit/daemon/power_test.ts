@@ -1,0 +1,45 @@
+/** QEMU's process in the record: found by its command line, whoever started it. */
+import assert from "node:assert/strict";
+import { noteQemu } from "../../../src/daemon/power.ts";
+import type { QemuProcess } from "../../../src/machine/events.ts";
+
+/** Anything with a machine's UUID on its command line, as QEMU has it. */
+function running(uuid: string): Deno.ChildProcess {
+  return new Deno.Command("sh", {
+    args: ["-c", "read -r _", "qemu", "-uuid", uuid],
+    stdin: "piped",
+  }).spawn();
+}
+
+function keeperOf(uuid: string, qemu?: QemuProcess) {
+  const saved: unknown[] = [];
+  return {
+    saved,
+    record: { uuid, ...(qemu === undefined ? {} : { qemu }) },
+    save(patch: unknown) {
+      saved.push(patch);
+      return Promise.resolve();
+    },
+  };
+}
+
+Deno.test("noteQemu: the process that runs is recorded, once, in place of one that is gone", async () => {
+  const uuid = crypto.randomUUID();
+  const absent = keeperOf(uuid);
+  await noteQemu(absent);
+  assert.deepEqual(absent.saved, [], "nothing runs, nothing is recorded");
+  const child = running(uuid);
+  try {
+    const stale = keeperOf(uuid, { pid: child.pid, start_time: 1 });
+    await noteQemu(stale);
+    const [{ qemu }] = stale.saved as { qemu: QemuProcess }[];
+    assert.equal(qemu.pid, child.pid);
+    assert.ok(qemu.start_time > 1);
+    const known = keeperOf(uuid, qemu);
+    await noteQemu(known);
+    assert.deepEqual(known.saved, []);
+  } finally {
+    await child.stdin.close();
+    await child.status;
+  }
+});
