@@ -1,4 +1,7 @@
-/** What is mounted where, from /proc/self/mountinfo: the later of two on one target wins. */
+/**
+ * What is mounted where, from /proc/self/mountinfo (the later of two on one target wins), and what
+ * the kernel could mount.
+ */
 import { readText } from "../facts.ts";
 
 export interface Mounted {
@@ -28,6 +31,11 @@ export function parseMountinfo(text: string): Mounted[] {
     });
   }
   return found;
+}
+
+/** Whether /proc/filesystems names it: a type a line, after `nodev` where it needs no disk. */
+export function kernelKnows(type: string, filesystems: string): boolean {
+  return filesystems.split("\n").some((line) => line.split("\t").at(-1) === type);
 }
 
 /** Space, tab, line feed and backslash are written as three octal digits. */

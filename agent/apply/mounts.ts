@@ -5,7 +5,8 @@
 import { RumError } from "../../src/base/errors.ts";
 import type { ApplyParams } from "../../src/protocol/agent.ts";
 import { putFile } from "./edit.ts";
-import { mountedAt } from "./mountinfo.ts";
+import { readText } from "../facts.ts";
+import { kernelKnows, mountedAt } from "./mountinfo.ts";
 import { must, tool } from "./tools.ts";
 
 type Mount = NonNullable<ApplyParams["mounts"]>[number];
@@ -25,6 +26,14 @@ export async function applyMount(mount: Mount): Promise<boolean> {
   }
   await Deno.mkdir(mount.target, { recursive: true });
   await tool("modprobe", mount.type === "9p" ? "9pnet_virtio" : "virtiofs");
+  if (mount.type === "9p") await tool("modprobe", "9p");
+  if (!kernelKnows(mount.type, await readText("/proc/filesystems"))) {
+    throw new RumError(
+      "not_supported",
+      `Cannot mount ${mount.target} by ${mount.type}: the guest's kernel has no ${mount.type} ` +
+        `(type = "sync" needs nothing of it)`,
+    );
+  }
   const options = [
     ...(mount.readonly ? ["ro"] : []),
     ...(mount.type === "9p" ? ["trans=virtio", "version=9p2000.L", "msize=512000"] : []),

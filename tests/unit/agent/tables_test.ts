@@ -1,6 +1,6 @@
 /** The kernel's tables, as the agent reads them. */
 import assert from "node:assert/strict";
-import { parseMountinfo } from "../../../agent/apply/mountinfo.ts";
+import { kernelKnows, parseMountinfo } from "../../../agent/apply/mountinfo.ts";
 import { withBlock } from "../../../agent/apply/edit.ts";
 import { environmentFile } from "../../../agent/exec/command.ts";
 import { parseStat } from "../../../agent/exec/session_end.ts";
@@ -35,6 +35,14 @@ Deno.test("mountinfo: spaces in a target, read-only by the super block", () => {
   assert.deepEqual(parseMountinfo(line), [
     { target: "/mnt/a b", type: "virtiofs", source: "tag\\x", readonly: true },
   ]);
+});
+
+Deno.test("filesystems: a type by its whole name, with and without a disk", () => {
+  const text = "nodev\tsysfs\nnodev\tvirtiofs\n\text4\n";
+  assert.deepEqual(
+    ["virtiofs", "ext4", "9p", "fs", "nodev"].map((type) => kernelKnows(type, text)),
+    [true, true, false, false, false],
+  );
 });
 
 Deno.test("routes: only a default route that is up counts", () => {
