@@ -3,13 +3,13 @@
  * Ctrl+C handed to the machine's state machine, which decides what it means, and `--timeout` that
  * stops waiting and nothing else.
  */
-import { EXIT, RumError, toRumError } from "../base/errors.ts";
-import { formatDuration } from "../base/units.ts";
+import { EXIT, toRumError } from "../base/errors.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { DaemonMethods } from "../protocol/daemon.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver } from "../ui/observer.ts";
 import { daemonClient } from "./daemon_client.ts";
+import { lateness } from "./lateness.ts";
 import { type Target, targetOf } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
 import { waitForDaemon } from "./verdict.ts";
@@ -109,20 +109,4 @@ function interruptOf(
       context.onSecondInterrupt = undefined;
     },
   };
-}
-
-function lateness(context: Context, method: string): Disposable & { never: Promise<never> } {
-  const { timeoutMs } = context.globals;
-  const { promise: never, reject } = Promise.withResolvers<never>();
-  never.catch(() => {});
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
-    reject(
-      new RumError(
-        "timeout",
-        `"rum ${method}" took longer than ${formatDuration(timeoutMs)}; it was left to go on`,
-        { hint: "rum status" },
-      ),
-    );
-  }, timeoutMs);
-  return { never, [Symbol.dispose]: () => clearTimeout(timer) };
 }

@@ -1,5 +1,6 @@
 /** `rum destroy`: off, undefined, disks and folder gone. Asks on a terminal. */
 import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { lateness } from "./lateness.ts";
 import { hasMachineFolder } from "../store/machine_folder.ts";
 import { stopMachine } from "./stop_machine.ts";
 import { type Target, targetOf } from "./target.ts";
@@ -17,13 +18,17 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     if (!sure) throw new RumError("interrupted", "Nothing was deleted");
   }
   const installed = await Deno.stat(target.paths.sshConfig).then(() => true, () => false);
+  using late = lateness(context, "destroy", "rum destroy");
   const result = there
-    ? await stopMachine(context, target, {
-      operation: "destroy",
-      params: {},
-      alone: (client) => ({ kind: "destroy", client }),
-      deadlineMs: 120_000,
-    })
+    ? await Promise.race([
+      stopMachine(context, target, {
+        operation: "destroy",
+        params: {},
+        alone: (client) => ({ kind: "destroy", client }),
+        deadlineMs: 120_000,
+      }),
+      late.never,
+    ])
     : undefined;
   if (installed && result !== undefined) await forgetForSsh(context, target);
   const did = result === undefined ? "nothing" : "destroyed";

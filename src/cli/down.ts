@@ -12,7 +12,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const force = call.options.force === true;
   const timeoutMs = typeof call.options.timeout === "string"
     ? durationOption("--timeout", call.options.timeout)
-    : undefined;
+    : context.globals.timeoutMs;
   const result = await stopMachine(context, target, {
     operation: "down",
     params: { force, ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }) },

@@ -3,7 +3,6 @@
  * their ordinary end, exit 0; `--timeout` is the end that somebody feared, exit 124.
  */
 import { EXIT, RumError } from "../base/errors.ts";
-import { formatDuration } from "../base/units.ts";
 import type { Context } from "./verb.ts";
 
 export interface FollowEnd extends Disposable {
@@ -12,17 +11,11 @@ export interface FollowEnd extends Disposable {
   exit(): number;
 }
 
-export function untilInterrupted(context: Pick<Context, "signal" | "globals">): FollowEnd {
+export function untilInterrupted({ signal }: Pick<Context, "signal">): FollowEnd {
   const over = new AbortController();
-  const { timeoutMs } = context.globals;
-  const end = () => over.abort(context.signal.reason);
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
-    over.abort(
-      new RumError("timeout", `Followed for ${formatDuration(timeoutMs)}, as --timeout says`),
-    );
-  }, timeoutMs);
-  if (context.signal.aborted) end();
-  context.signal.addEventListener("abort", end, { once: true });
+  const end = () => over.abort(signal.reason);
+  if (signal.aborted) end();
+  signal.addEventListener("abort", end, { once: true });
   return {
     signal: over.signal,
     exit() {
@@ -30,9 +23,6 @@ export function untilInterrupted(context: Pick<Context, "signal" | "globals">): 
       if (reason instanceof RumError && reason.code === "timeout") throw reason;
       return EXIT.ok;
     },
-    [Symbol.dispose]() {
-      clearTimeout(timer);
-      context.signal.removeEventListener("abort", end);
-    },
+    [Symbol.dispose]: () => signal.removeEventListener("abort", end),
   };
 }

@@ -86,16 +86,22 @@ async function call(
   Deno.addSignalListener("SIGINT", onInt);
   Deno.addSignalListener("SIGTERM", onTerm);
   const { timeoutMs } = parsed.globals;
-  const timer = timeoutMs === undefined || !parsed.spec.timeoutCancels ? undefined : setTimeout(
-    () => {
-      const verb = parsed.call.verb.join(" ");
-      const late = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)} and was called off`;
-      interrupts.abort(new RumError("timeout", late, { hint: `rum ${verb} --help` }));
-    },
-    timeoutMs,
-  );
+  let late: RumError | undefined;
+  const timer = timeoutMs === undefined || parsed.spec.keepsTime ? undefined : setTimeout(() => {
+    const verb = parsed.call.verb.join(" ");
+    const sentence = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)}`;
+    late = new RumError("timeout", `${sentence} and was called off`, {
+      hint: `rum ${verb} --help`,
+    });
+    interrupts.abort(late);
+  }, timeoutMs);
   try {
-    return await module.run(context, parsed.call);
+    const exit = await module.run(context, parsed.call);
+    // What only follows ends there without a word of its own.
+    if (late !== undefined) throw late;
+    return exit;
+  } catch (thrown) {
+    throw late ?? thrown;
   } finally {
     clearTimeout(timer);
     Deno.removeSignalListener("SIGINT", onInt);

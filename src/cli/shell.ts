@@ -9,6 +9,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     login: true,
     tty: context.stdinIsTerminal && context.stdoutIsTerminal && context.out.mode !== "json",
     stdin: true,
+    ...(context.globals.timeoutMs === undefined ? {} : { timeout_ms: context.globals.timeoutMs }),
     ...(typeof options.user === "string" ? { user: options.user } : {}),
     ...(typeof options.workdir === "string" ? { cwd: options.workdir } : {}),
   });

@@ -45,12 +45,17 @@ async function connect(context: Context, args: readonly string[]): Promise<numbe
   }
   // Ctrl+C reaches ssh by the terminal, and ssh decides; a TERM is for the two of us.
   const onTerm = () => end(child);
+  const onAbort = () => {
+    if (toRumError(context.signal.reason).code === "timeout") end(child);
+  };
   Deno.addSignalListener("SIGTERM", onTerm);
+  context.signal.addEventListener("abort", onAbort, { once: true });
   try {
     const { code } = await child.status;
     return code;
   } finally {
     Deno.removeSignalListener("SIGTERM", onTerm);
+    context.signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -32,7 +32,6 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const history = call.options.history === true;
   const answer = await client.request("stats", { history }, {
     signal: context.signal,
-    deadlineMs: context.globals.timeoutMs,
   });
   if (history) {
     const { samples, every_ms } = answer as { samples: StatsSample[]; every_ms: number };

@@ -47,6 +47,7 @@ export const VERSION_OPTION: OptionSpec = {
 const LIFE_VERBS: readonly VerbSpec[] = [
   {
     name: "up",
+    keepsTime: true,
     summary: "create or start the machine, provision it, follow it",
     details: `Creates what is missing, starts the machine, runs the provisioning scripts and waits
 until it is ready. On a terminal it then stays, showing logs, until Ctrl+C (the first boot: the
@@ -68,6 +69,7 @@ stdin, it returns once the machine is ready and the machine stays up.`,
   },
   {
     name: "down",
+    keepsTime: true,
     summary: "shut the machine down; deletes nothing",
     options: [
       { flags: "-f, --force", summary: "power off at once" },
@@ -80,13 +82,25 @@ stdin, it returns once the machine is ready and the machine stays up.`,
   },
   {
     name: "restart",
+    keepsTime: true,
     summary: "shut down and start again",
     load: () => import("./restart.ts"),
   },
-  { name: "pause", summary: "stop the machine's clock", load: () => import("./pause.ts") },
-  { name: "resume", summary: "let a paused machine go on", load: () => import("./pause.ts") },
+  {
+    name: "pause",
+    keepsTime: true,
+    summary: "stop the machine's clock",
+    load: () => import("./pause.ts"),
+  },
+  {
+    name: "resume",
+    keepsTime: true,
+    summary: "let a paused machine go on",
+    load: () => import("./pause.ts"),
+  },
   {
     name: "destroy",
+    keepsTime: true,
     summary: "power off and delete the machine with its disks",
     options: [{ flags: "-y, --yes", summary: "do not ask" }],
     load: () => import("./destroy.ts"),

@@ -6,6 +6,7 @@ const FOLLOW = { flags: "-f, --follow", summary: "go on as more arrives" } as co
 export const GUEST_VERBS: readonly VerbSpec[] = [
   {
     name: "shell",
+    keepsTime: true,
     summary: "a login shell in the machine",
     guestExit: true,
     options: [
@@ -16,6 +17,7 @@ export const GUEST_VERBS: readonly VerbSpec[] = [
   },
   {
     name: "exec",
+    keepsTime: true,
     summary: "run a command in the machine",
     guestExit: true,
     operands: "<argv...>",
@@ -46,6 +48,7 @@ Several words are run as they are; a single word with a space or shell character
   },
   {
     name: "provision",
+    keepsTime: true,
     summary: "run the provisioning scripts again on the running machine",
     options: [
       { flags: "--system", summary: "only the first-boot scripts" },
@@ -80,6 +83,7 @@ Without a terminal it passes bytes both ways until Ctrl+C or the machine's end.`
   },
   {
     name: "wait",
+    keepsTime: true,
     summary: "wait until the machine is as you need it",
     options: [
       {
@@ -128,7 +132,6 @@ folder until --remove or rum destroy; then "ssh rum-NAME" works everywhere.`,
   {
     name: "cp",
     summary: "copy files and folders into and out of the machine",
-    timeoutCancels: true,
     operands: "<src> <dst>",
     operandCompletes: "files",
     details:

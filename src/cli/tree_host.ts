@@ -25,14 +25,12 @@ export const HOST_VERBS: readonly VerbSpec[] = [
       {
         name: "pull",
         summary: "fetch an image now",
-        timeoutCancels: true,
         operands: "[image]",
         load: () => import("./image.ts"),
       },
       {
         name: "build",
         summary: "make an image from the distribution's own packages",
-        timeoutCancels: true,
         operands: "<name>",
         operandCompletes: ["debian-12", "debian-13"],
         options: [{ flags: "--mirror <url>", summary: "the package mirror (default: the host's)" }],
@@ -41,7 +39,6 @@ export const HOST_VERBS: readonly VerbSpec[] = [
       {
         name: "verify",
         summary: "hash cached images again",
-        timeoutCancels: true,
         operands: "[image]",
         load: () => import("./image.ts"),
       },

@@ -1,7 +1,7 @@
 /** Rows of the command tree about services in the guest and the machine at its hypervisor. See `tree.ts`. */
 import type { VerbSpec } from "./verb.ts";
 
-const SERVICE = { operands: "<name>", operandCompletes: "services" } as const;
+const SERVICE = { operands: "<name>", operandCompletes: "services", keepsTime: true } as const;
 const service = () => import("./service.ts");
 
 export const MACHINE_VERBS: readonly VerbSpec[] = [
@@ -9,11 +9,17 @@ export const MACHINE_VERBS: readonly VerbSpec[] = [
     name: "service",
     summary: "supervised processes in the machine ([services.NAME])",
     verbs: [
-      { name: "ls", aliases: ["list"], summary: "every instance and its state", load: service },
+      {
+        name: "ls",
+        aliases: ["list"],
+        summary: "every instance and its state",
+        load: service,
+      },
       {
         name: "status",
         summary: "one service: how it is defined, and its instances",
         ...SERVICE,
+        keepsTime: false,
         load: service,
       },
       {
@@ -40,6 +46,7 @@ export const MACHINE_VERBS: readonly VerbSpec[] = [
         name: "logs",
         summary: "what its instances wrote",
         ...SERVICE,
+        keepsTime: false,
         options: [
           { flags: "-f, --follow", summary: "go on as more arrives" },
           { flags: "-n, --lines <n>", summary: "only the last lines (default: 100; 0 = none)" },
@@ -50,6 +57,7 @@ export const MACHINE_VERBS: readonly VerbSpec[] = [
   },
   {
     name: "qmp",
+    keepsTime: true,
     summary: "a command to QEMU's monitor",
     operands: "<command> [json]",
     details:
@@ -64,6 +72,7 @@ back, and libvirt marks the machine as tainted.
   },
   {
     name: "keys",
+    keepsTime: true,
     summary: "press keys on the machine's keyboard",
     operands: "<keys...>",
     details: `Each word is pressed and released; keys joined by + go down together.
@@ -73,6 +82,7 @@ back, and libvirt marks the machine as tainted.
   },
   {
     name: "type",
+    keepsTime: true,
     summary: "type text on the machine's keyboard (US layout)",
     operands: "<text...>",
     options: [{ flags: "--enter", summary: "press enter at the end" }],

@@ -36,10 +36,10 @@ export interface VerbSpec {
   /** The exit code is a guest program's: whatever fails before that is 255. */
   readonly guestExit?: boolean;
   /**
-   * `--timeout` calls it off, as Ctrl+C would: what it does is this process's own. Without this the
-   * verb keeps the time itself, because its machine must be left to go on.
+   * The verb keeps the time of `--timeout` itself, mostly because its machine must be left to go on.
+   * Every other one is called off by it, as by Ctrl+C: what it does is this process's own.
    */
-  readonly timeoutCancels?: boolean;
+  readonly keepsTime?: boolean;
   readonly verbs?: readonly VerbSpec[];
   readonly load?: () => Promise<VerbModule>;
 }

@@ -1,0 +1,46 @@
+/** `--timeout` and RUM_TIMEOUT in each kind of verb (SPEC section 2): 124, and the machine as it was. */
+import assert from "node:assert/strict";
+import { fakeWorld } from "../support/fake_guest.ts";
+
+Deno.test("--timeout: what follows ends with 124, what was asked of the machine goes on", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-time-",
+    toml: '[services.web]\ncommand = ["sleep", "1000"]\n',
+  });
+  await world.ok(["up", "-d"]);
+  const rows: [string[], RegExp][] = [
+    [["log", "-f"], /called off/],
+    [["events", "-f"], /called off/],
+    [["status", "--watch"], /called off/],
+    [["service", "logs", "-f", "web"], /called off/],
+    [["daemon", "logs", "-f"], /called off/],
+    [["wait", "--for", "exec:false"], /exec:false/],
+    [["exec", "sleep", "100"], /ran longer/],
+  ];
+  for (const [args, says] of rows) {
+    const { code, stderr, error } = await world.rum(args, {
+      env: { RUM_TIMEOUT: "1s", RUM_OUTPUT: "json" },
+    });
+    assert.equal(code, 124, `${args.join(" ")}: ${stderr}`);
+    assert.equal(error.code, "timeout", args.join(" "));
+    assert.match(error.message, says, args.join(" "));
+    assert.equal((await world.status()).phase, "running", args.join(" "));
+  }
+});
+
+Deno.test("--timeout of down is its patience; of destroy the end of waiting, and the machine goes", async () => {
+  await using world = await fakeWorld({ prefix: "rum-time-" });
+  await world.ok(["up", "-d"]);
+  await world.behave({ ignoresShutdown: true });
+  const down = await world.ok(["down"], { env: { RUM_TIMEOUT: "2s" } });
+  assert.match(down.stdout, /powered off; nothing was deleted/);
+  await world.behave({ ignoresShutdown: false });
+  await world.settled();
+
+  await world.ok(["up", "-d"], { env: { RUM_TEST_FAULT: "remove.undefined:delay:3000" } });
+  const { code, stderr } = await world.rum(["--timeout", "500ms", "destroy", "-y"]);
+  assert.equal(code, 124, stderr);
+  assert.match(stderr, /"rum destroy" took longer than .*; it was left to go on/);
+  await world.settled();
+  assert.equal((await world.status()).phase, "absent");
+});
