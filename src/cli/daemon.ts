@@ -38,11 +38,18 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
 
 async function status(context: Context, target: Target): Promise<number> {
   const { paths } = target;
-  const state = await probeDaemon(paths, { signal: context.signal });
+  let state = await probeDaemon(paths, { signal: context.signal });
   const record = state.kind === "absent" ? undefined : await readDaemonRecord(paths);
-  const ping = state.kind === "running"
-    ? await askLine(paths, "ping", { timeoutMs: 3000, signal: context.signal })
-    : undefined;
+  let ping: Record<string, unknown> | undefined;
+  if (state.kind === "running") {
+    try {
+      ping = await askLine(paths, "ping", { timeoutMs: 3000, signal: context.signal });
+    } catch (thrown) {
+      if (!(thrown instanceof RumError) || thrown.code !== "daemon_unreachable") throw thrown;
+      // It ended between the two questions.
+      state = await probeDaemon(paths, { signal: context.signal });
+    }
+  }
   const holder = state.kind === "busy" || state.kind === "hung" ? state.holder : undefined;
   const pid = ping?.pid ?? holder?.pid ?? record?.pid;
   const body = {

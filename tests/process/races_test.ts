@@ -26,9 +26,11 @@ Deno.test("twenty parallel up -d of one machine: one machine, one daemon, all ex
 });
 
 /** What the machine's daemons and its events say. */
-async function storyOf({ paths }: FakeWorld): Promise<string> {
+async function storyOf({ paths, folder }: FakeWorld): Promise<string> {
   const read = (path: string) => Deno.readTextFile(path).catch(() => "");
-  return `${await read(paths.daemonLog)}\n${(await read(paths.events)).slice(-6000)}\n`;
+  return `boots: ${await read(`${folder}/boots`)}\n${await read(paths.daemonLog)}\n${
+    (await read(paths.events)).slice(-30_000)
+  }\n`;
 }
 
 /** mulberry32: a run that failed can be run again by its seed. */
