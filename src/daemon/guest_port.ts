@@ -43,6 +43,7 @@ export interface GuestPortOptions {
 
 const READY_POLL_MS = 500;
 const UPGRADE_MS = 60_000;
+const LINK_BACK_MS = 60_000;
 const CONSOLE_LINES = 8;
 const LOGIN_PROMPT = /\blogin: *$/;
 /** An agent that comes at all is there before the login prompt, or not long after it. */
@@ -89,7 +90,9 @@ export function createGuestPort(options: GuestPortOptions): Guest {
       });
       await options.copyFolders(options.session().require(), signal);
       await faultPoint("provision.applied");
-      const result = await runScripts(options.session().require(), plan(), scope, logs, signal);
+      // A large first copy may keep a slow guest silent until its link counts as lost; it comes back.
+      const client = await options.session().ready({ timeoutMs: LINK_BACK_MS, signal });
+      const result = await runScripts(client, plan(), scope, logs, signal);
       await faultPoint("provision.ran");
       return { scripts: doneScripts(plan(), result) };
     },
