@@ -26,8 +26,10 @@ export async function machineIdOf(rum: RumPaths, configPath: string): Promise<st
   if (found !== undefined) return found;
   for (let n = 0;; n++) {
     const id = machineId(configPath, n);
-    // Taken by a project that moved away from here, or (32 bits of a hash) by a stranger's.
-    if (await recordedFor(rum, id) === undefined) return id;
+    // Taken by a project that moved away from here, or (32 bits of a hash) by a stranger's; or bound
+    // to this very path since we looked: twenty `up` at once must not become two machines.
+    const bound = await recordedFor(rum, id);
+    if (bound === undefined || bound === configPath) return id;
   }
 }
 
