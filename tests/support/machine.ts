@@ -6,9 +6,12 @@
  * makes its own. Tests that need another life of a machine make their own sandbox.
  */
 import assert from "node:assert/strict";
+import { rumPaths } from "../../src/plan/paths.ts";
+import { listImages } from "../../src/store/image_cache.ts";
 import { type Sandbox, sandbox, sharedCache } from "./rum.ts";
 
-const IMAGE = "debian-12";
+/** RUM_TEST_IMAGE=debian-13 runs the same files on another image that rum builds. */
+const IMAGE = Deno.env.get("RUM_TEST_IMAGE") ?? "debian-12";
 
 /** The short name of an image that is in the cache now. */
 export async function testImage(): Promise<string> {
@@ -22,6 +25,17 @@ export async function testImage(): Promise<string> {
     await box.ok(["image", "build", IMAGE], { timeoutMs: 15 * 60_000 });
   }
   return IMAGE;
+}
+
+/** The file of that image, for tests that boot it without rum. */
+export async function testImageFile(): Promise<string> {
+  const name = await testImage();
+  const paths = rumPaths({ uid: Deno.uid() ?? 0, home: "/", xdgCacheHome: sharedCache() });
+  const built = (await listImages(paths)).find((image) =>
+    image.sources.some((source) => source.source.startsWith(`built:${name}/`))
+  );
+  assert.ok(built !== undefined, `no built ${name} in ${sharedCache()}`);
+  return built.path;
 }
 
 /** Of the shared machine: tells how often each boot ran it. */
@@ -59,7 +73,7 @@ export async function sharedMachine(): Promise<Sandbox> {
     if (!await Deno.stat(config).then(() => true, () => false)) {
       await box.config(await machineToml({ name: "shared", toml: BOOT_SCRIPT }));
     }
-    const up = await box.rum(["up", "-d"], { timeoutMs: 400_000 });
+    const up = await box.rum(["up", "-d"], { timeoutMs: 900_000 });
     assert.equal(up.code, 0, `${up.stdout}\n${up.stderr}`);
     return box;
   } catch (error) {

@@ -1,23 +1,24 @@
 /**
  * The figures of docs/decisions/mux.md and bootcmd-agent.md, on a real guest:
  *
- *   RUM_TEST_IMAGE=… deno run -A tests/support/mux_measure.ts [rounds]
+ *   deno run -A tests/support/mux_measure.ts [rounds]
  *
  * One boot; every figure is taken `rounds` times (3 unless told) and printed with its median.
  */
 import { virtioLink } from "../../src/guest/link_virtio.ts";
 import type { Mux } from "../../src/wire/mux_types.ts";
+import { testImageFile } from "./machine.ts";
 import type { GuestFacts, GuestOrder } from "./mux_guest.ts";
-import { bootMuxMachine, type MuxMachine } from "./mux_machine.ts";
+import { type BareMachine, bootBareMachine } from "./bare_machine.ts";
 
 const BULK = 64 * 1024 * 1024;
 
 async function measure(image: string, rounds: number): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "rum-mux-" });
   try {
-    await using machine = await bootMuxMachine(image, folder);
+    await using machine = await bootBareMachine(image, folder);
     const link = virtioLink(machine.socketPath);
-    const mux = await link.next({ signal: AbortSignal.timeout(180_000) });
+    const mux = await link.next({ signal: AbortSignal.timeout(600_000) });
     const first = performance.now() - machine.startedAt;
     const facts = await ask<GuestFacts>(mux, { op: "facts" });
     report("QEMU start → session, ms", [first]);
@@ -50,7 +51,7 @@ async function measure(image: string, rounds: number): Promise<void> {
 
 async function bulk(
   mux: Mux,
-  machine: MuxMachine,
+  machine: BareMachine,
   name: string,
   move: () => Promise<void>,
   add: (name: string, value: number) => void,
@@ -101,10 +102,10 @@ export function order(what: GuestOrder): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(what));
 }
 
-async function booted(machine: MuxMachine): Promise<void> {
-  const until = performance.now() + 180_000;
+async function booted(machine: BareMachine): Promise<void> {
+  const until = performance.now() + 600_000;
   while (!/Cloud-init .* finished/.test(await machine.console())) {
-    if (performance.now() > until) throw new Error("cloud-init did not finish in 180 s");
+    if (performance.now() > until) throw new Error("cloud-init did not finish in 600 s");
     await new Promise((done) => setTimeout(done, 100));
   }
 }
@@ -124,7 +125,5 @@ function report(name: string, values: readonly number[]): void {
 }
 
 if (import.meta.main) {
-  const image = Deno.env.get("RUM_TEST_IMAGE");
-  if (image === undefined) throw new Error("RUM_TEST_IMAGE names no image");
-  await measure(image, Number(Deno.args[0] ?? "3"));
+  await measure(await testImageFile(), Number(Deno.args[0] ?? "3"));
 }
