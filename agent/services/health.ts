@@ -69,10 +69,15 @@ async function checkExec(
     ...{ args, cwd: command.cwd, env: command.env, clearEnv: true },
     ...{ stdin: "null", stdout: "null", stderr: "null", detached: true },
   }).spawn();
-  const stop = () => void endSession(child.pid, "SIGKILL", { graceMs: 0 });
+  let ending: Promise<void> | undefined;
+  const stop = () => {
+    ending = endSession(child.pid, "SIGKILL", { graceMs: 0 });
+  };
   signal.addEventListener("abort", stop, { once: true });
   const { code } = await child.status;
   signal.removeEventListener("abort", stop);
+  // What the command started is gone too before the check has an answer.
+  await ending;
   signal.throwIfAborted();
   return code === 0 ? { ok: true } : { ok: false, text: `health check: exited with ${code}` };
 }

@@ -3,6 +3,7 @@ import type { PortConfig } from "../../../src/config/types.ts";
 import { createMachineForwards } from "../../../src/daemon/machine_forwards.ts";
 import type { EventBody } from "../../../src/protocol/machine_events.ts";
 import { rumPaths } from "../../../src/plan/paths.ts";
+import "../../support/libc_opened.ts";
 import { withFolder } from "../../support/folder.ts";
 
 const port = (host: number): PortConfig => ({
