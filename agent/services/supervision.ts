@@ -94,16 +94,25 @@ export class Supervision {
     return `${this.#options.state}/service-logs/${key.service}-${key.index}.log`;
   }
 
-  /** Called with everything now, and with every change from now on. */
+  /** Called with everything as soon as it is known, and with every change from then on. */
   follow(listener: Listener): Disposable {
     this.#listeners.add(listener);
-    listener({ whole: true, instances: this.views(), gone: [] });
+    if (this.#runner !== undefined) {
+      listener({ whole: true, instances: this.views(), gone: [] });
+    } else void this.#tellNothing(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
   /** The agent ends; the processes live on. */
   async close(): Promise<void> {
     await this.#runner?.close();
+  }
+
+  /** "None" would be a lie while those of an earlier life wait to be found; `begin` tells of them. */
+  async #tellNothing(listener: Listener): Promise<void> {
+    const remains = await this.hasRemains().catch(() => true);
+    if (remains || this.#runner !== undefined || !this.#listeners.has(listener)) return;
+    listener({ whole: true, instances: [], gone: [] });
   }
 
   #tell(news: ServiceNews): void {

@@ -137,6 +137,7 @@ export class FrameReader {
         throw new RumError(
           "protocol_error",
           `The stream ended inside a frame: ${have} of ${length} bytes came`,
+          { data: { cut: true } },
         );
       }
       const part = this.#rest.subarray(0, length - have);

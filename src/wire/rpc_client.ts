@@ -130,7 +130,9 @@ export class RpcClient {
       }
       this.#end(gone());
     } catch (thrown) {
-      this.#end(thrown instanceof RumError ? thrown : gone(thrown));
+      // A server that was killed while it wrote broke no protocol: it is gone.
+      const told = thrown instanceof RumError && thrown.data?.cut !== true;
+      this.#end(told ? thrown : gone(thrown));
     }
   }
 

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { sessionMembers } from "../../agent/exec/session_end.ts";
 import { rotateLog, tailLog } from "../../agent/services/log_files.ts";
 import { ServiceRunner } from "../../agent/services/runner.ts";
+import { Supervision } from "../../agent/services/supervision.ts";
 import { withDeadline } from "../../src/base/deadline.ts";
+import type { ServiceNews } from "../../src/protocol/service_calls.ts";
 import type { InstanceView, ServiceSpec } from "../../src/protocol/services.ts";
 
 function spec(name: string, script: string, over: Partial<ServiceSpec> = {}): ServiceSpec {
@@ -187,6 +189,36 @@ Deno.test("CTR-D004: the agent's next life finds its services again and doubles 
   const again = await rig.reaches("web", "backoff", 1);
   assert.equal(again.generation, before.generation);
   await rig.reaches("web", "running", 1);
+});
+
+Deno.test("CTR-D004: who follows an agent's next life is not told that there are no services before they are found", async () => {
+  await using rig = new Rig();
+  const supervision = () =>
+    new Supervision({
+      state: `${rig.folder}/state`,
+      run: `${rig.folder}/run`,
+      root: "",
+      log: () => {},
+    });
+  const first = supervision();
+  const fresh = Promise.withResolvers<ServiceNews>();
+  using _fresh = first.follow((news) => fresh.resolve(news));
+  assert.deepEqual(await fresh.promise, { whole: true, instances: [], gone: [] });
+  await first.apply([spec("web", "sleep 300")]);
+  await first.close();
+
+  const second = supervision();
+  const told: ServiceNews[] = [];
+  using _second = second.follow((news) => told.push(news));
+  assert.ok(await second.hasRemains());
+  await second.begin();
+  assert.deepEqual(
+    told[0].instances.map(({ service, index }) => ({ service, index })),
+    [{ service: "web", index: 0 }],
+  );
+  await second.close();
+  await rig.open();
+  await rig.reaches("web", "running");
 });
 
 Deno.test("What was stopped by request stays stopped in the agent's next life", async () => {

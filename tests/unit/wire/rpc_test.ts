@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { RumError } from "../../../src/base/errors.ts";
 import { anything, integer, object } from "../../../src/protocol/shape.ts";
+import { encodeFrame, FrameReader, FrameWriter } from "../../../src/wire/frames.ts";
+import { duplexPair } from "../../../src/wire/pipe.ts";
+import { RpcClient } from "../../../src/wire/rpc_client.ts";
 import { OfferQueue } from "../../../src/wire/rpc_queue.ts";
 import { type CallIo, method, type MethodTable } from "../../../src/wire/rpc_types.ts";
 import { clientOver, rawOver } from "../../support/rpc_pair.ts";
@@ -346,4 +349,18 @@ Deno.test("a request on a connection that ends is told why, and so is the next o
   await over[Symbol.asyncDispose]();
   await assert.rejects(pending, code("cancelled"));
   await assert.rejects(over.client.request("echo"), code("cancelled"));
+});
+
+Deno.test("A server that dies inside a frame is gone; it did not break the protocol", async () => {
+  const [near, far] = duplexPair();
+  const client = new RpcClient({
+    reader: new FrameReader(near.readable),
+    writer: new FrameWriter(near.writable),
+  });
+  const asked = client.request("exec");
+  const writer = far.writable.getWriter();
+  await writer.write(encodeFrame({ id: 1, result: "x".repeat(100) }).subarray(0, 50));
+  await writer.close();
+  await assert.rejects(asked, { code: "daemon_failed" });
+  far.abort();
 });
