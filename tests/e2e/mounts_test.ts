@@ -97,7 +97,7 @@ script = "cp /srv/copy/first /root/seen"
       (await box.ok(["exec", "-w", "/srv/copy", "--", "sh", "-c", FINGERPRINT])).stdout ===
         await fingerprint(copy)
     );
-  await box.ok(["up", "-d"], { timeoutMs: 400_000 });
+  await box.ok(["up", "-d"], { timeoutMs: 900_000 });
 
   await t.step("the copy was complete before the scripts, and both sides are equal", async () => {
     assert.equal(
