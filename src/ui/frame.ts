@@ -8,10 +8,14 @@ export interface FrameOptions {
   readonly colour: boolean;
   /** Milliseconds since the view began; moves the spinner and the running step's time. */
   readonly nowMs: number;
+  /** The last one: what has not ended by now is not seen to its end here. */
+  readonly last?: boolean;
 }
 
 const SPINNER = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 const SPIN_MS = 100;
+/** A frame higher than the terminal cannot be redrawn in place; `rum events` has all of them. */
+const NOTES_SHOWN = 8;
 
 export function frameOf(view: UpView, options: FrameOptions): string[] {
   const paint = (code: number, text: string) =>
@@ -19,7 +23,7 @@ export function frameOf(view: UpView, options: FrameOptions): string[] {
   const fit = (text: string) => fitLine(text, options.columns);
   const lines: string[] = [];
   view.milestones.forEach((milestone, index) => {
-    const mark = markOf(milestone, options.nowMs);
+    const mark = markOf(milestone, options);
     const colour = milestone.outcome === "failed" ? 31 : milestone.outcome === "done" ? 32 : 36;
     const time = formatDuration((milestone.endedMs ?? options.nowMs) - milestone.startedMs);
     const progress = milestone.progress === undefined ? "" : `  ${milestone.progress}`;
@@ -30,18 +34,20 @@ export function frameOf(view: UpView, options: FrameOptions): string[] {
     lines.push(paint(2, fit(`      ${view.script}:`)));
     for (const line of view.tail) lines.push(paint(2, fit(`      │ ${printableLine(line)}`)));
   }
-  for (const note of view.notes) lines.push(fit(`   • ${printableLine(note)}`));
+  const earlier = view.notes.length - NOTES_SHOWN;
+  if (earlier > 0) lines.push(fit(`   • ${earlier} more before (rum events)`));
+  for (const note of view.notes.slice(-NOTES_SHOWN)) lines.push(fit(`   • ${printableLine(note)}`));
   return lines;
 }
 
-function markOf(milestone: Milestone, nowMs: number): string {
+function markOf(milestone: Milestone, { nowMs, last }: FrameOptions): string {
   switch (milestone.outcome) {
     case "done":
       return "✓";
     case "failed":
       return "✗";
     case "going":
-      return SPINNER[Math.floor(nowMs / SPIN_MS) % SPINNER.length];
+      return last ? "–" : SPINNER[Math.floor(nowMs / SPIN_MS) % SPINNER.length];
   }
 }
 

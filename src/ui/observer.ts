@@ -109,11 +109,12 @@ function interactiveObserver(options: ObserverOptions): Observer {
   let view: UpView = EMPTY_VIEW;
   let drawn = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
-  const draw = () => {
+  const draw = (last = false) => {
     const lines = frameOf(view, {
       columns: terminal.columns(),
       colour: out.colour,
       nowMs: now() - start,
+      last,
     });
     const up = drawn > 0 ? `\x1b[${drawn}A` : "";
     const body = lines.map((line) => `\r\x1b[2K${line}\n`).join("");
@@ -124,9 +125,9 @@ function interactiveObserver(options: ObserverOptions): Observer {
     if (timer === undefined) return;
     clearInterval(timer);
     timer = undefined;
-    draw();
+    draw(true);
   };
-  timer = setInterval(draw, REDRAW_MS);
+  timer = setInterval(() => draw(), REDRAW_MS);
   return {
     event(event) {
       view = applyEvent(view, event, now() - start);

@@ -79,6 +79,23 @@ Deno.test("frame: a failed script keeps its last lines under the failed step", (
   assert.equal(view.cause?.code, "provision_failed");
 });
 
+Deno.test("frame: the last one of an interrupted start has no spinner, and many notes are the latest", () => {
+  const view = play([
+    ...BOOT.slice(0, 5),
+    ...Array.from({ length: 11 }, (_, i): readonly [number, EventBody] => [
+      2000,
+      { kind: "warning", text: `note ${i}` },
+    ]),
+  ]);
+  assert.deepEqual(frameOf(view, { ...plain, nowMs: 20_000, last: true }), [
+    " ✓ 1. Prepare image and disks  1.0 s",
+    " ✓ 2. Start the machine  500 ms",
+    " – 3. Boot until the agent answers  18.5 s",
+    "   • 3 more before (rum events)",
+    ...[3, 4, 5, 6, 7, 8, 9, 10].map((i) => `   • note ${i}`),
+  ]);
+});
+
 Deno.test("frame: no line reaches the terminal's last column, whatever the guest prints", () => {
   const view = play([
     ...BOOT,
