@@ -40,6 +40,16 @@ export async function serveLink(
   await Promise.allSettled(running);
 }
 
+/** What a host does before it asks for scripts; a look at ports or an `exec` holds up no boot. */
+const BEFORE_SCRIPTS: ReadonlySet<string> = new Set([
+  "apply",
+  "time",
+  "upgrade",
+  "folder.open",
+  "folder.apply",
+  "folder.touch",
+]);
+
 async function serveCall(
   incoming: IncomingStream,
   methods: MethodTable,
@@ -56,7 +66,7 @@ async function serveCall(
     if (handler === undefined) {
       throw new RumError("method_not_found", `The agent knows no method "${call.method}"`);
     }
-    using _atWork = call.method === "hello" ? undefined : context.host.call();
+    using _atWork = BEFORE_SCRIPTS.has(call.method) ? context.host.call() : undefined;
     const result = await handler(call, context);
     if (!call.answered) await call.finish(result);
   } catch (thrown) {

@@ -45,7 +45,9 @@ export async function resolveCommand(params: ExecParams, root = ""): Promise<Com
   const argv = params.login && params.argv.length === 0 ? [account.shell, "-l"] : params.argv;
   if (argv.length === 0) throw new RumError("exec_failed", "There is no command to run");
   const folder = folderOf(params.cwd, account);
-  const program = findProgram(argv[0], env.PATH, wantedFolder(params.cwd, account));
+  // Only a path from the folder hangs on which one it is.
+  const from = /^[^/]+\//.test(argv[0]) ? await folder : wantedFolder(params.cwd, account);
+  const program = findProgram(argv[0], env.PATH, from);
   program.catch(() => {});
   const cwd = await folder;
   await program;

@@ -1,3 +1,10 @@
+/** Of every built form. */
+export const UNSTABLE_FLAGS: readonly string[] = [
+  "--unstable-vsock",
+  // What a verb imports lazily is not even looked at before. deno.json says the same to a checkout.
+  "--unstable-lazy-dynamic-imports",
+];
+
 /**
  * The flags that rum and its agent are started with wherever a program file is run by a deno beside
  * it: nothing is looked up, fetched or asked, and vsock may be used. `--unstable-vsock` prints
@@ -10,9 +17,7 @@ export const RUNTIME_FLAGS: readonly string[] = [
   "--no-prompt",
   "--cached-only",
   "--allow-all",
-  "--unstable-vsock",
-  // What a verb imports lazily is not even looked at before. deno.json says the same to a checkout.
-  "--unstable-lazy-dynamic-imports",
+  ...UNSTABLE_FLAGS,
 ];
 
 /** The same for a checkout, whose deno.json names its packages. */

@@ -3,7 +3,7 @@
  * (itself compiled) as files inside. It needs `denort`, the runtime part, from DENORT_BIN, Deno's
  * cache or the network; without it the reason comes back and the caller packs the other form.
  */
-import { AGENT_V8_FLAGS } from "../base/runtime_flags.ts";
+import { AGENT_V8_FLAGS, UNSTABLE_FLAGS } from "../base/runtime_flags.ts";
 import { runDeno } from "./bundle.ts";
 
 /** Where nothing answers, `deno compile` would wait for its download longer than anybody here. */
@@ -64,7 +64,7 @@ const agentOf = ({ work }: CompileOptions) => `${work}/compiled/agent/rum-agent`
 
 async function compile(cwd: string, args: readonly string[]): Promise<string | undefined> {
   const { success, text } = await runDeno(
-    ["compile", "--quiet", "--no-config", "--no-lock", "--allow-all", "--unstable-vsock"]
+    ["compile", "--quiet", "--no-config", "--no-lock", "--allow-all", ...UNSTABLE_FLAGS]
       .concat("--no-check", args),
     { cwd, timeoutMs: COMPILE_TIMEOUT_MS },
   );

@@ -55,9 +55,17 @@ const HELLO_MS = 10_000;
  * @throws {RumError} `not_running`, and starts nothing, when the machine is off
  */
 export async function daemonClient(context: Context, target: Target): Promise<DaemonClient> {
+  const { timeoutMs = Infinity } = context.globals;
+  const helloMs = Math.min(HELLO_MS, timeoutMs);
   try {
-    return await connectDaemon(target.paths, { signal: context.signal, helloMs: HELLO_MS });
+    return await connectDaemon(target.paths, { signal: context.signal, helloMs });
   } catch (thrown) {
+    if (thrown instanceof RumError && thrown.code === "daemon_hung" && helloMs === timeoutMs) {
+      throw new RumError("timeout", `${thrown.message}, which is all of --timeout`, {
+        hint: "rum status",
+        cause: thrown,
+      });
+    }
     if (!(thrown instanceof RumError) || thrown.code !== "daemon_unreachable") throw thrown;
     if (!await isPowered(target)) {
       throw new RumError("not_running", "The machine is not running", { hint: "rum up -d" });

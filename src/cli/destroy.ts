@@ -18,7 +18,12 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     if (!sure) throw new RumError("interrupted", "Nothing was deleted");
   }
   const installed = await Deno.stat(target.paths.sshConfig).then(() => true, () => false);
-  using late = lateness(context, "destroy", "rum destroy");
+  using late = lateness(
+    context,
+    "destroy",
+    "rum destroy",
+    "what it began goes on, by the background process or by the next rum destroy",
+  );
   const result = there
     ? await Promise.race([
       stopMachine(context, target, {

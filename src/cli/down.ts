@@ -1,6 +1,7 @@
 /** `rum down`: services, then ACPI, then force when the time is over. Deletes nothing. */
 import { EXIT } from "../base/errors.ts";
 import { durationOption } from "./globals.ts";
+import { lateness } from "./lateness.ts";
 import { stopMachine } from "./stop_machine.ts";
 import { targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
@@ -12,8 +13,14 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const force = call.options.force === true;
   const timeoutMs = typeof call.options.timeout === "string"
     ? durationOption("--timeout", call.options.timeout)
-    : context.globals.timeoutMs;
-  const result = await stopMachine(context, target, {
+    : undefined;
+  using late = lateness(
+    context,
+    "down",
+    "rum status",
+    "the machine is left to go off by itself",
+  );
+  const stopped = stopMachine(context, target, {
     operation: "down",
     params: { force, ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }) },
     alone: (client, standard) => ({
@@ -24,6 +31,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     }),
     deadlineMs: LOCK_WAIT_MS + (timeoutMs ?? 0),
   });
+  const result = await Promise.race([stopped, late.never]);
   const did = String(result?.did ?? "nothing");
   context.out.document("down", { did, id: target.id, exit: Number(result?.exit ?? 0) }, () => {
     switch (did) {

@@ -42,8 +42,6 @@ export function parseCommandLine(argv: readonly string[], env: Env): Parsed {
   let at = 0;
   const refuse = (sentence: string) => new UsageError(sentence, path, spec);
 
-  if (argv[0] === "help") return { kind: "help", path: helpPath(argv.slice(1), refuse) };
-
   const operands: string[] = [];
   while (at < argv.length) {
     const word = argv[at];
@@ -68,6 +66,10 @@ export function parseCommandLine(argv: readonly string[], env: Env): Parsed {
         break;
       }
       operands.push(word);
+    } else if (word === "help" && spec === undefined) {
+      const rest = argv.slice(at + 1);
+      const end = rest.findIndex((each) => each.startsWith("-"));
+      return { kind: "help", path: helpPath(end < 0 ? rest : rest.slice(0, end), refuse) };
     } else enter(word);
     at++;
   }

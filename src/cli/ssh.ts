@@ -20,6 +20,8 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   try {
     return await connect(context, call.operands);
   } catch (thrown) {
+    // Called off by --timeout: told by whoever called it off.
+    if (isCalledOff(context)) throw thrown;
     const error = toRumError(thrown);
     const { exit, origin } = verdictOf(error);
     context.out.error(error, { exit, origin });
@@ -46,10 +48,11 @@ async function connect(context: Context, args: readonly string[]): Promise<numbe
   // Ctrl+C reaches ssh by the terminal, and ssh decides; a TERM is for the two of us.
   const onTerm = () => end(child);
   const onAbort = () => {
-    if (toRumError(context.signal.reason).code === "timeout") end(child);
+    if (isCalledOff(context)) end(child);
   };
   Deno.addSignalListener("SIGTERM", onTerm);
   context.signal.addEventListener("abort", onAbort, { once: true });
+  onAbort();
   try {
     const { code } = await child.status;
     return code;
@@ -57,6 +60,11 @@ async function connect(context: Context, args: readonly string[]): Promise<numbe
     Deno.removeSignalListener("SIGTERM", onTerm);
     context.signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** Ctrl+C is ssh's own matter, a time-out is not. */
+function isCalledOff({ signal }: Context): boolean {
+  return signal.aborted && toRumError(signal.reason).code === "timeout";
 }
 
 function spawn(command: string, args: readonly string[]): Deno.ChildProcess | undefined {

@@ -8,6 +8,7 @@ import type { DaemonClient } from "../daemon/client.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver, type Observer } from "../ui/observer.ts";
 import { startedDaemon } from "./daemon_client.ts";
+import { lateness } from "./lateness.ts";
 import { nearestConfig } from "./nearest_config.ts";
 import { type Target, targetOf } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
@@ -23,7 +24,8 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   await ensureTrusted(context, config);
   if (options.dryRun === true) {
     const { dryRun } = await import("./up_dry_run.ts");
-    return await dryRun(context, target, config);
+    using late = lateness(context, "up --dry-run", "rum doctor");
+    return await Promise.race([dryRun(context, target, config), late.never]);
   }
   const reset = await resetOf(context, options, config.name);
   const detach = options.detach === true ||
@@ -33,12 +35,17 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     attach: options.attach === true,
     ...(reset === undefined ? {} : { reset }),
   };
+  const deadline = context.globals.timeoutMs === undefined
+    ? undefined
+    : AbortSignal.timeout(context.globals.timeoutMs);
   for (let attempt = 1;; attempt++) {
     await using client = await startedDaemon(context, target);
     try {
-      return await follow(context, target, client, asked);
+      return await follow(context, target, client, asked, deadline);
     } catch (thrown) {
-      if (!isEnding(thrown) || attempt === ENDINGS_MAX) throw await waitForDaemon(thrown, target);
+      if (!isEnding(thrown) || attempt === ENDINGS_MAX || deadline?.aborted) {
+        throw await waitForDaemon(thrown, target);
+      }
       // It takes nothing new any more and frees the machine soon; the next one begins with this.
       context.out.detail(`${thrown.message}; waiting for its end`);
       await goneSoon(client);
@@ -79,13 +86,11 @@ async function follow(
   target: Target,
   client: DaemonClient,
   options: UpOptions,
+  deadline: AbortSignal | undefined,
 ): Promise<number> {
   const { out } = context;
   using observer = createObserver({ out, terminal: terminalOf() });
   using interrupts = interruptsTo(context, client, observer);
-  const deadline = context.globals.timeoutMs === undefined
-    ? undefined
-    : AbortSignal.timeout(context.globals.timeoutMs);
   let result;
   let heard = false;
   try {

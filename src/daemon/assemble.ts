@@ -163,7 +163,13 @@ export function assemble(parts: Parts): { engine: Engine } {
       guest: createGuestPort({
         session: () => link.session(),
         plan: inForce,
-        adoptPlan: () => adoption.beforeScripts(wanted?.plan),
+        async adoptPlan() {
+          const changed = await adoption.beforeScripts(wanted?.plan);
+          // They are bound since the last try; everything else is attached after the scripts.
+          if (changed.includes("ports") || changed.includes("auto_ports")) {
+            await forwards.apply(inForce());
+          }
+        },
         machineKey,
         logs,
         emit,

@@ -4,7 +4,9 @@
  * Code is read from its file again where it is needed after all (it nearly always is in the page
  * cache); without this, half of what an idle daemon is resident with would be the runtime's start.
  *
- * Only file pages that nobody wrote to are let go: a relocated or patched one has no copy elsewhere.
+ * Only pages of the runtime's own file that nobody wrote to are let go: a relocated or patched one has no
+ * copy elsewhere, and any other file may be unmapped, its place taken by somebody's memory, between the
+ * look and the call.
  */
 import { libc } from "../../ffi/libc.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
@@ -29,16 +31,18 @@ export async function keepLean(
     libc("mallopt")(M_ARENA_MAX, ARENAS);
     for (let waitMs = FIRST_AFTER_MS;; waitMs = EVERY_MS) {
       await clock.sleep(waitMs, { signal });
-      giveBack(await Deno.readTextFile("/proc/self/smaps"));
+      giveBack(await Deno.readTextFile("/proc/self/smaps"), await Deno.readLink("/proc/self/exe"));
     }
   } catch {
     // The signal, or a host that does not offer this: nothing depends on it.
   }
 }
 
-function giveBack(smaps: string): void {
+function giveBack(smaps: string, program: string): void {
   libc("malloc_trim")(0n);
-  for (const { start, length } of cleanCode(smaps)) libc("madvise")(start, length, MADV_DONTNEED);
+  for (const { start, length } of cleanCode(smaps, program)) {
+    libc("madvise")(start, length, MADV_DONTNEED);
+  }
 }
 
 export interface Range {
@@ -46,12 +50,12 @@ export interface Range {
   readonly length: bigint;
 }
 
-/** Read-only private mappings of files, with pages present and none of them changed. */
-export function cleanCode(smaps: string): Range[] {
+/** Read-only private mappings of `program`, with pages present and none of them changed. */
+export function cleanCode(smaps: string, program: string): Range[] {
   const found: Range[] = [];
   for (const mapping of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d* +\//.exec(mapping);
-    if (head === null) continue;
+    const head = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d* +(\/.*)$/m.exec(mapping);
+    if (head === null || head[3] !== program) continue;
     const kib = (name: string) =>
       Number(new RegExp(`^${name}: +(\\d+) kB$`, "m").exec(mapping)?.[1]);
     // NaN, where a field is missing, is not 0 either.

@@ -82,8 +82,8 @@ export function createGuestPort(options: GuestPortOptions): Guest {
       }
     },
 
-    async provision({ signal, scope }) {
-      await options.adoptPlan();
+    async provision({ signal, scope, boot }) {
+      if (boot) await options.adoptPlan();
       await applyPlan(options.session().require(), plan(), await options.machineKey(), {
         signal,
         emit,

@@ -19,8 +19,11 @@ export interface PlanAdoptionOptions {
 export interface PlanAdoption {
   /** What to record with the definition; `tell` when it is recorded. */
   atStart(plan: Plan, options: { readonly newDisk: boolean }): Adopted;
-  /** Before scripts run: what needs no new start is recorded, and with it used. */
-  beforeScripts(plan: Plan | undefined): Promise<void>;
+  /**
+   * Before scripts run: what needs no new start is recorded, and with it used. Answers with the keys
+   * that changed.
+   */
+  beforeScripts(plan: Plan | undefined): Promise<string[]>;
 }
 
 export interface Adopted {
@@ -52,10 +55,12 @@ export function createPlanAdoption({ record, save, emit }: PlanAdoptionOptions):
     },
     async beforeScripts(plan) {
       const before = record().plan;
-      if (plan === undefined || before === undefined) return;
+      if (plan === undefined || before === undefined) return [];
       const after = adoptLive(before, recordable(plan), { firstBootDone: firstBootDone() });
-      if (diffPlans(before, after).length > 0) await save({ plan: after });
+      const changes = diffPlans(before, after);
+      if (changes.length > 0) await save({ plan: after });
       tell(plan, before, after);
+      return changes.map(({ key }) => key);
     },
   };
 }

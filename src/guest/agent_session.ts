@@ -183,7 +183,8 @@ export class AgentSession implements AsyncDisposable {
   async #watch(client: AgentClient, over: AbortSignal): Promise<void> {
     const { pingEveryMs = 2500, silenceMs = 10_000, paused } = this.#options;
     const clocks = new ClockWatch(this.#clock);
-    const setClock = () => client.syncTime({ signal: over }).catch(() => {});
+    const setClock = () =>
+      client.syncTime({ signal: over, timeoutMs: pingEveryMs }).catch(() => {});
     if (clocks.isOff(client.hello.nowMs)) await setClock();
     while (!over.aborted) {
       await this.#clock.sleep(pingEveryMs, { signal: over }).catch(() => {});

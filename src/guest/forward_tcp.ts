@@ -51,7 +51,11 @@ export async function openTcpForward(options: TcpForwardOptions): Promise<TcpFor
     serve(socket, options.dial, abort.signal);
   });
   const port = await listen(server, options);
-  resetOnDeath(port);
+  try {
+    resetOnDeath(port);
+  } catch {
+    // No /proc, or another C library: a killed daemon's connections end in order then.
+  }
   let closing: Promise<void> | undefined;
   const close = () =>
     closing ??= new Promise<void>((resolve) => {

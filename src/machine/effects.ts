@@ -106,9 +106,12 @@ export interface Hypervisor {
 export interface Guest {
   /** Waits for the agent's hello of the present boot. */
   greet(context: WorkContext): Promise<WorkResults["greet"]>;
-  /** Applies the plan to the guest, then runs the scripts. `provision_failed` when one fails. */
+  /**
+   * Applies the plan to the guest, then runs the scripts. `provision_failed` when one fails. `boot`:
+   * on the way to a running machine, which takes over what the last `up` wanted.
+   */
   provision(
-    context: WorkContext & { readonly scope: ProvisionScope },
+    context: WorkContext & { readonly scope: ProvisionScope; readonly boot: boolean },
   ): Promise<WorkResults["provision"]>;
   /** Forwards, services, then what `[ready]` asks for; its time-out is an answer, not an error. */
   awaitReady(context: WorkContext): Promise<WorkResults["await_ready"]>;

@@ -119,8 +119,9 @@ async function perform(work: Work, context: WorkContext, options: WorkOptions): 
     case "greet":
       return await guest.greet(context);
     case "provision":
+      return await guest.provision({ ...context, scope: work.scope, boot: true });
     case "reprovision":
-      return await guest.provision({ ...context, scope: work.scope });
+      return await guest.provision({ ...context, scope: work.scope, boot: false });
     case "await_ready":
       return await guest.awaitReady(context);
     case "apply":

@@ -6,11 +6,17 @@ import assert from "node:assert/strict";
 import { type FakeWorld, fakeWorld } from "../support/fake_guest.ts";
 
 const FAILS = '[provision.system]\nscript = "echo broken; exit 3"\n';
+const PORT = "[[ports]]\nhost = 0\nguest = 80\n";
 const PASSES = '[provision.system]\nscript = "echo mended >> /home/rum/scripts"\n' +
   '[provision.boot]\nscript = "echo boot >> /home/rum/scripts"\n';
 
 async function scripts(world: FakeWorld): Promise<string> {
   return (await world.ok(["exec", "--", "cat", "/home/rum/scripts"])).stdout;
+}
+
+async function forwards(world: FakeWorld): Promise<{ state: string }[]> {
+  const { json } = await world.ok(["port", "ls", "-o", "json"]);
+  return json.forwards.filter(({ state }: { state: string }) => state === "listening");
 }
 
 async function changes(world: FakeWorld): Promise<{ applied: string[]; needs: string[] }[]> {
@@ -30,18 +36,19 @@ for (const off of [false, true]) {
       await world.ok(["down"]);
       await world.settled();
     }
-    await world.configure(PASSES);
+    await world.configure(PASSES + PORT);
     await world.ok(["up", "-d"]);
     assert.equal(await world.disk(), disk);
+    assert.equal((await forwards(world)).length, 1, "the port that came with the edit");
     assert.equal(await scripts(world), "mended\nboot\n");
     // It passed, so it is the machine's own from here on: an edit is told, and does not run.
-    await world.configure(PASSES.replace("mended", "another"));
+    await world.configure(PASSES.replace("mended", "another") + PORT);
     await world.ok(["up", "-d"]);
     assert.equal(await scripts(world), "mended\nboot\n");
     const keys = (lines: string[]) => lines.map((text) => text.split(":")[0]);
     assert.deepEqual(
       (await changes(world)).map(({ applied, needs }) => [keys(applied), keys(needs)]),
-      [[["provision.system", "provision.boot"], []], [[], ["provision.system"]]],
+      [[["provision.system", "provision.boot", "ports"], []], [[], ["provision.system"]]],
     );
     await world.ok(["destroy", "-y"]);
   });
@@ -59,5 +66,16 @@ Deno.test("a start tells what it took over of an edited rum.toml, and what it co
   assert.deepEqual(told.applied, ["drives.more: none → 256 MiB, applied"]);
   assert.match(told.needs.join("\n"), /^provision\.system: .* needs `rum provision --system`$/);
   assert.match(stdout + stderr, /drives\.more: none → 256 MiB, applied/);
+  await world.ok(["destroy", "-y"]);
+});
+
+Deno.test("provision on a running machine takes nothing over but scripts: a new port waits for up", async () => {
+  await using world = await fakeWorld({ prefix: "rum-replan-", toml: PASSES });
+  await world.ok(["up", "-d"]);
+  await world.configure(PASSES + PORT);
+  await world.ok(["provision", "--boot"]);
+  assert.deepEqual(await forwards(world), []);
+  await world.ok(["up", "-d"]);
+  assert.equal((await forwards(world)).length, 1);
   await world.ok(["destroy", "-y"]);
 });

@@ -28,11 +28,15 @@ Deno.test("--timeout: what follows ends with 124, what was asked of the machine 
   }
 });
 
-Deno.test("--timeout of down is its patience; of destroy the end of waiting, and the machine goes", async () => {
+Deno.test("--timeout of down is its patience, RUM_TIMEOUT only ends the waiting; so it does of destroy", async () => {
   await using world = await fakeWorld({ prefix: "rum-time-" });
   await world.ok(["up", "-d"]);
   await world.behave({ ignoresShutdown: true });
-  const down = await world.ok(["down"], { env: { RUM_TIMEOUT: "2s" } });
+  const waited = await world.rum(["down"], { env: { RUM_TIMEOUT: "1s" } });
+  assert.equal(waited.code, 124, waited.stderr);
+  assert.match(waited.stderr, /the machine is left to go off by itself/);
+  assert.ok(await world.powered(), "patience that was not given to down forced it off");
+  const down = await world.ok(["down", "--force"]);
   assert.match(down.stdout, /powered off; nothing was deleted/);
   await world.behave({ ignoresShutdown: false });
   await world.settled();
@@ -40,7 +44,7 @@ Deno.test("--timeout of down is its patience; of destroy the end of waiting, and
   await world.ok(["up", "-d"], { env: { RUM_TEST_FAULT: "remove.undefined:delay:3000" } });
   const { code, stderr } = await world.rum(["--timeout", "500ms", "destroy", "-y"]);
   assert.equal(code, 124, stderr);
-  assert.match(stderr, /"rum destroy" took longer than .*; it was left to go on/);
+  assert.match(stderr, /"rum destroy" took longer than .*; what it began goes on/);
   await world.settled();
   assert.equal((await world.status()).phase, "absent");
 });

@@ -29,6 +29,6 @@ Deno.test("provision: an agent that was lost during the first copy is waited for
     },
   } as never);
   const signal = new AbortController().signal;
-  await port.provision({ operation: "o", signal, deadlineMs: 600_000, scope: "due" });
+  await port.provision({ operation: "o", signal, deadlineMs: 600_000, scope: "due", boot: true });
   assert.deepEqual(trace, ["first apply", "second scripts"]);
 });
