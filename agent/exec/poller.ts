@@ -19,13 +19,19 @@ export class Poller {
   #watches: Watch[] = [];
   #wakeFd = -1;
   #running = false;
+  #runEnded: Promise<void> = Promise.resolve();
+
+  /** Resolves when nothing is watched any more and the thread is given up. */
+  get atRest(): Promise<void> {
+    return this.#runEnded;
+  }
 
   /** Resolves when the descriptor is ready, hung up or in error. */
   ready(fd: number, events: number): Promise<void> {
     return new Promise((resolve) => {
       this.#watches.push({ fd, events, resolve });
       if (this.#running) this.#wake();
-      else this.#run();
+      else this.#runEnded = this.#run();
     });
   }
 

@@ -21,6 +21,9 @@ const END_OF_TRANSMISSION = Uint8Array.of(4);
 
 const poller = new Poller();
 
+/** Nothing of any terminal is under way in this process. */
+export const terminalsAtRest = (): Promise<void> => poller.atRest;
+
 export async function runOnPty(
   call: Call,
   context: AgentContext,

@@ -3,6 +3,7 @@
  * in a temporary folder. What is disposed of at the end: link, agent, folder.
  */
 import { type Agent, createAgent } from "../../agent/agent.ts";
+import { terminalsAtRest } from "../../agent/exec/pty.ts";
 import type { AgentOptions } from "../../agent/options.ts";
 import { AgentClient, connectAgent } from "../../src/guest/agent_client.ts";
 import type { TokenStore } from "../../src/guest/agent_hello.ts";
@@ -92,6 +93,7 @@ export async function agentBed(overrides: Partial<AgentOptions> = {}): Promise<A
       await Promise.all(links.map((each) => each.served));
       await agent.context.execs.endAll();
       await agent.context.services.close();
+      await terminalsAtRest();
       await Deno.remove(folder, { recursive: true });
     },
   };
