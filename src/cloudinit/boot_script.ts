@@ -79,6 +79,7 @@ for agent in ${AGENT_STATE}/current "$seed/rum-agent"; do
   if [ -x "$agent" ]; then exec "$agent"; fi
 done
 echo "rum: no agent in ${AGENT_STATE} or on the seed; trying again" >&2
+sleep 1
 exit 1
 `;
 
@@ -93,7 +94,7 @@ StartLimitIntervalSec=0
 [Service]
 ExecStart=/bin/sh ${AGENT_STATE}/start
 Restart=always
-RestartSec=1
+RestartSec=200ms
 TasksMax=infinity
 
 [Install]
