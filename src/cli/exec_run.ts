@@ -7,6 +7,7 @@
  * side of the line exits 255, as ssh does, so that it is never taken for the program's own code; a
  * program that cannot be started is 126 or 127, as a shell would say.
  */
+import { joined } from "../base/joined.ts";
 import { EXIT, OWN_FAILURE, RumError, toRumError } from "../base/errors.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { BytesEvent, ExecParams, ExecResult } from "../protocol/daemon.ts";
@@ -180,14 +181,4 @@ export function printedAs(
   } catch {
     return { stdout: stdout.toBase64(), stderr: stderr.toBase64(), encoding: "base64" };
   }
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
 }

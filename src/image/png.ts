@@ -5,6 +5,7 @@
  *
  * Rows but the first use the filter "up": screens repeat downwards.
  */
+import { joined } from "../base/joined.ts";
 import { crc32, deflateSync } from "node:zlib";
 import { RumError } from "../base/errors.ts";
 
@@ -96,14 +97,4 @@ function chunk(type: string, data: Uint8Array): Uint8Array {
   bytes.set(data, 8);
   view.setUint32(8 + data.length, crc32(bytes.subarray(4, 8 + data.length)));
   return bytes;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -4,6 +4,7 @@
  */
 import { fuzz } from "./target.ts";
 import { TARGETS } from "./targets.ts";
+import { numberAfter } from "../support/number_after.ts";
 
 async function main(args: readonly string[]): Promise<number> {
   const names = TARGETS.map((target) => target.name);
@@ -34,14 +35,6 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`its ${found.input.length} bytes begin ${found.input.subarray(0, 512).toBase64()}`);
   }
   return failed === 0 ? 0 : 1;
-}
-
-function numberAfter(args: readonly string[], option: string): number | undefined {
-  const at = args.indexOf(option);
-  if (at < 0) return undefined;
-  const value = Number(args[at + 1]);
-  if (!Number.isFinite(value)) throw new Error(`${option} wants a number, found ${args[at + 1]}`);
-  return value;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,4 +1,5 @@
 /** Bytes that were good, changed as accidents and attackers change them. */
+import { joined as inOne } from "../../src/base/joined.ts";
 import type { Random } from "../support/seeded.ts";
 
 /** Where parsers keep their edges. */
@@ -65,13 +66,7 @@ function edit(
 }
 
 export function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return inOne(parts);
 }
 
 /** As a stream would deliver it: in pieces of any size. */

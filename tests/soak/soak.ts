@@ -11,6 +11,7 @@ import { type Random, seeded } from "../support/seeded.ts";
 import { Tally } from "./tally.ts";
 import { idlePoint, type Sample } from "./watch.ts";
 import { MIX, type Work, works } from "./work.ts";
+import { numberAfter } from "../support/number_after.ts";
 
 const HANDS = 3;
 const BETWEEN_MS = 200;
@@ -136,14 +137,6 @@ async function useBuiltFile(): Promise<void> {
   const built = new URL("../../dist/rum", import.meta.url).pathname;
   if (Deno.env.get("RUM_TEST_BINARY") !== undefined) return;
   if (await Deno.stat(built).then(() => true, () => false)) Deno.env.set("RUM_TEST_BINARY", built);
-}
-
-function numberAfter(args: readonly string[], option: string): number | undefined {
-  const at = args.indexOf(option);
-  if (at < 0) return undefined;
-  const value = Number(args[at + 1]);
-  if (!Number.isFinite(value)) throw new Error(`${option} wants a number, found ${args[at + 1]}`);
-  return value;
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
