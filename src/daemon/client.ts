@@ -2,6 +2,7 @@
  * A client's connection to a daemon: the name at the socket's place is looked at first (a file or
  * link there is refused, not called "nobody listens"), then hello, then requests.
  */
+import { systemClock } from "../base/clock.ts";
 import { RumError, toRumError } from "../base/errors.ts";
 import { withDeadline } from "../base/deadline.ts";
 import { BUILD, VERSION } from "../base/version.ts";
@@ -14,6 +15,9 @@ import { introduce } from "./handshake.ts";
 import { checkSocketName } from "./publish.ts";
 import { readToken } from "./token.ts";
 import { unixDuplex } from "./unix_duplex.ts";
+
+const FIRST_WAIT_MS = 20;
+const LAST_WAIT_MS = 320;
 
 export interface ConnectOptions {
   readonly signal?: AbortSignal;
@@ -54,16 +58,33 @@ export async function connectDaemon(
   options: ConnectOptions = {},
 ): Promise<DaemonClient> {
   const { helloMs = 3000, signal } = options;
-  if (await checkSocketName(paths.socket) === "absent") throw unreachable(paths.socket, "absent");
   try {
     return await withDeadline(
       { waitingFor: "The daemon's welcome", timeoutMs: helloMs, signal },
-      (stop) => meet(paths, options.token, stop),
+      (stop) => meetPatiently(paths, options.token, stop),
     );
   } catch (thrown) {
     if (signal?.aborted) throw signal.reason;
     const error = toRumError(thrown);
     throw error.code === "timeout" ? hungError(paths.socket, helloMs) : error;
+  }
+}
+
+/** Sent away without a word by a daemon that lives, because it was crowded: there is room soon. */
+async function meetPatiently(
+  paths: Pick<MachinePaths, "socket" | "daemonToken">,
+  token: string | undefined,
+  signal: AbortSignal,
+): Promise<DaemonClient> {
+  for (let waitMs = FIRST_WAIT_MS;; waitMs *= 2) {
+    if (await checkSocketName(paths.socket) === "absent") throw unreachable(paths.socket, "absent");
+    try {
+      return await meet(paths, token, signal);
+    } catch (thrown) {
+      const closed = thrown instanceof RumError && thrown.data?.kind === "closed";
+      if (!closed || waitMs > LAST_WAIT_MS) throw thrown;
+      await systemClock.sleep(waitMs * (0.5 + Math.random()), { signal });
+    }
   }
 }
 

@@ -108,11 +108,15 @@ export class Connection {
         hint: "rum status",
       });
     }
-    const client = await greet(this.#reader, this.#writer, { info, token });
+    const client = await greet(this.#reader, this.#writer, {
+      info,
+      token,
+      heard: () => {
+        if (places.establish(this.#id)) return;
+        throw new RumError("busy", "Too many connections; try again");
+      },
+    });
     heard();
-    if (!places.establish(this.#id)) {
-      throw new RumError("busy", "Too many connections; try again");
-    }
     this.#rpc = new RpcServer({
       reader: this.#reader,
       writer: this.#writer,

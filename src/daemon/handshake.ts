@@ -33,7 +33,7 @@ export interface DaemonInfo {
 /**
  * The daemon's side; resolves once the client proved itself.
  *
- * @throws {RumError} `protocol_error`, `version_mismatch`, `unauthorized`
+ * @throws {RumError} `protocol_error`, `version_mismatch`, `unauthorized`, or what `heard` throws
  */
 export async function greet(
   reader: FrameReader,
@@ -42,11 +42,14 @@ export async function greet(
     readonly info: DaemonInfo;
     readonly token: () => Promise<string>;
     readonly protocol?: { readonly min: number; readonly max: number };
+    /** Told once a hello is whole; who is welcome from then on is not sent away. */
+    readonly heard?: () => void;
   },
 ): Promise<Hello> {
   const { info } = options;
   const range = options.protocol ?? DAEMON_PROTOCOL;
   const { hello } = read(helloShape, await reader.next(), "a hello");
+  options.heard?.();
   const proto = commonProtocol(range, hello.proto);
   if (proto === undefined) {
     throw new RumError(

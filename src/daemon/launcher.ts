@@ -48,8 +48,8 @@ const POLL_MS = 50;
 const STARTS_MAX = 3;
 
 /**
- * A crowded daemon may still send away a client that it has not heard the proof of, welcome or not.
- * One answered ping, and it is in.
+ * A daemon that ends may still have said welcome. While nothing was asked of it, that is no failure
+ * of what the caller wants: one answered ping, and there is a daemon.
  */
 async function settled(client: DaemonClient, socket: string): Promise<void> {
   try {

@@ -2,8 +2,9 @@
  * How many connections there may be, by what they have done so far. Pure bookkeeping.
  *
  *   waiting      said nothing whole yet; at most 16, and the oldest makes room: a crowd of silent
- *                connections cannot keep a speaking one out
- *   established  said hello; at most 256, the next one is refused
+ *                connections cannot keep a speaking one out. It has its time to speak first: a burst
+ *                of clients that all mean it waits in the kernel's queue, and none is sent away
+ *   established  said hello; at most 256, the next one is refused, and none is ever sent away
  *   line         said a whole line; takes what is free of those, and always 4 places more
  */
 import { DAEMON_LIMITS } from "../protocol/daemon.ts";
@@ -14,10 +15,14 @@ export interface PlaceLimits {
   readonly lineReserve: number;
 }
 
+/** Enough for a client that has connected to have written its hello, on a busy host too. */
+const TIME_TO_SPEAK_MS = 100;
+
 export class Places {
   readonly #limits: PlaceLimits;
   /** In order of arrival; the value sends it away. */
-  readonly #waiting = new Map<number, () => void>();
+  readonly #waiting = new Map<number, { readonly since: number; readonly evict: () => void }>();
+  #onRoom?: () => void;
   readonly #established = new Set<number>();
   readonly #lines = new Set<number>();
 
@@ -33,18 +38,32 @@ export class Places {
     };
   }
 
+  /** Resolves when a newcomer takes the place of nobody who might be about to speak. */
+  async room(): Promise<void> {
+    if (this.#waiting.size < this.#limits.waiting) return;
+    const [{ since }] = this.#waiting.values();
+    const left = since + TIME_TO_SPEAK_MS - performance.now();
+    if (left <= 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onRoom = resolve;
+    const timer = setTimeout(resolve, left);
+    await promise;
+    clearTimeout(timer);
+    this.#onRoom = undefined;
+  }
+
   arrive(id: number, evict: () => void): void {
     if (this.#waiting.size >= this.#limits.waiting) {
-      const [oldest, send] = this.#waiting.entries().next().value!;
+      const [[oldest, waiting]] = this.#waiting;
       this.#waiting.delete(oldest);
-      send();
+      waiting.evict();
     }
-    this.#waiting.set(id, evict);
+    this.#waiting.set(id, { since: performance.now(), evict });
   }
 
   /** False when there is no place, or the connection was sent away meanwhile. */
   establish(id: number): boolean {
-    if (!this.#waiting.delete(id)) return false;
+    if (!this.#spoke(id)) return false;
     if (this.#established.size >= this.#limits.established) return false;
     this.#established.add(id);
     return true;
@@ -52,7 +71,7 @@ export class Places {
 
   /** As `establish`, for a whole line. */
   speakLine(id: number): boolean {
-    if (!this.#waiting.delete(id)) return false;
+    if (!this.#spoke(id)) return false;
     const free = this.#limits.established - this.#established.size + this.#limits.lineReserve;
     if (this.#lines.size >= free) return false;
     this.#lines.add(id);
@@ -60,8 +79,15 @@ export class Places {
   }
 
   leave(id: number): void {
-    this.#waiting.delete(id);
+    this.#spoke(id);
     this.#established.delete(id);
     this.#lines.delete(id);
+  }
+
+  /** False for one that was sent away. */
+  #spoke(id: number): boolean {
+    const waited = this.#waiting.delete(id);
+    if (waited) this.#onRoom?.();
+    return waited;
   }
 }

@@ -76,6 +76,7 @@ export class DaemonServer {
   async #acceptLoop(listener: Deno.UnixListener, peers: PeerUids): Promise<void> {
     const ownUid = Deno.uid() ?? 0;
     for (;;) {
+      await this.#host.places.room();
       let conn: Deno.UnixConn;
       try {
         conn = await listener.accept();

@@ -5,9 +5,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { askLine } from "../../src/daemon/ask_line.ts";
-import { encodeFrame, FrameReader } from "../../src/wire/frames.ts";
+import { connectDaemon } from "../../src/daemon/client.ts";
+import { encodeFrame, FrameReader, FrameWriter } from "../../src/wire/frames.ts";
 import { unixDuplex } from "../../src/daemon/unix_duplex.ts";
-import { DaemonRig, daemonTest, netcat } from "../support/daemon_rig.ts";
+import { asTestClient, DaemonRig, daemonTest, netcat } from "../support/daemon_rig.ts";
 
 const FULL = Deno.env.get("FULL") !== undefined;
 const MIB = 1024 * 1024;
@@ -145,6 +146,42 @@ daemonTest(
     await fresh.close();
   },
 );
+
+daemonTest("a burst of clients is served whole: none that speaks is sent away", async () => {
+  await using rig = new DaemonRig();
+  await (await rig.ensure()).close();
+  const clients = await Promise.all(Array.from({ length: 100 }, () => connectDaemon(rig.paths)));
+  const answers = await Promise.all(
+    clients.map((client, n) => asTestClient(client).request("echo", { n })),
+  );
+  assert.deepEqual(answers, clients.map((_, n) => ({ n })));
+  await Promise.all(clients.map((client) => client.close()));
+});
+
+daemonTest("who has said hello keeps its place, however many come after it", async () => {
+  await using rig = new DaemonRig();
+  await (await rig.ensure()).close();
+  const hello = {
+    hello: { proto: { min: 1, max: 1 }, version: "1.0.0", build: "b", nonce: "0".repeat(64) },
+  };
+  const greeted = await Promise.all(Array.from({ length: 20 }, async () => {
+    const duplex = unixDuplex(await open(rig));
+    const writer = new FrameWriter(duplex.writable);
+    await writer.send(hello);
+    const reader = new FrameReader(duplex.readable);
+    assert.ok(Object.hasOwn((await reader.next())!.value as object, "welcome"));
+    return { duplex, writer, reader };
+  }));
+  const silent = await Promise.all(Array.from({ length: 40 }, () => open(rig)));
+  await askLine(rig.paths, "ping", { timeoutMs: 5000 });
+  for (const { writer, reader, duplex } of greeted) {
+    await writer.send({ proof: "of nothing" });
+    const { error } = (await reader.next())!.value as { error: { name: string } };
+    assert.equal(error.name, "unauthorized");
+    duplex.abort();
+  }
+  silent.forEach((conn) => conn.close());
+});
 
 daemonTest(
   "a client that never reads blocks nobody and does not make the daemon grow",
