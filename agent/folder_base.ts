@@ -9,6 +9,7 @@
  */
 import { type FolderEntry, folderEntry } from "../src/protocol/folders.ts";
 import { object, optional, text } from "../src/protocol/shape.ts";
+import { Slices } from "./slices.ts";
 
 const line = object({
   e: optional(folderEntry),
@@ -43,19 +44,20 @@ export class FolderBase implements Disposable {
     this.#file = Deno.openSync(path, { append: true, create: true, mode: 0o600 });
   }
 
-  static open(path: string): FolderBase {
+  static async open(path: string): Promise<FolderBase> {
     const entries = new Map<string, FolderEntry>();
     const intents = new Set<string>();
     let content = "";
     try {
-      content = Deno.readTextFileSync(path);
+      content = await Deno.readTextFile(path);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
     let lines = 0;
+    const slices = new Slices();
     for (const each of content.split("\n")) {
       if (each === "") continue;
-      lines++;
+      if (++lines % 100 === 0) await slices.rest();
       replay(each, entries, intents);
     }
     const base = new FolderBase(path, entries, intents, lines);

@@ -21,20 +21,25 @@ export interface OpenFolder {
 export class Folders {
   readonly #state: string;
   readonly #open = new Map<string, OpenFolder>();
+  readonly #opening = new OneAtATime();
 
   constructor(state: string) {
     this.#state = state;
   }
 
   /** Makes the folder when it is missing. */
-  open(target: string, owner: Owner): OpenFolder {
+  open(target: string, owner: Owner): Promise<OpenFolder> {
+    return this.#opening.run(() => this.#openNow(target, owner));
+  }
+
+  async #openNow(target: string, owner: Owner): Promise<OpenFolder> {
     requireAbsolute(target);
     const there = Deno.statSync(makeFolder(target, owner));
     if (!there.isDirectory) {
       throw new RumError("invalid_params", `"${target}" in the guest is no folder`);
     }
     const known = this.#open.get(target);
-    const folder = known ?? this.#make(target, there);
+    const folder = known ?? await this.#make(target, there);
     // A folder that lost everything (a tmpfs after a reboot, another disk) is a new one.
     if (folder.base.entries.size > 0 && isBare(folder)) folder.base.clear();
     return folder;
@@ -51,7 +56,7 @@ export class Folders {
     this.#open.clear();
   }
 
-  #make(target: string, there: Deno.FileInfo): OpenFolder {
+  async #make(target: string, there: Deno.FileInfo): Promise<OpenFolder> {
     const home = `${this.#state}/folders`;
     const stageHome = `${home}/stage`;
     if (this.#open.size === 0) sweep(stageHome);
@@ -60,7 +65,7 @@ export class Folders {
     const besides = Deno.statSync(stageHome).dev === there.dev;
     const folder: OpenFolder = {
       target,
-      base: FolderBase.open(`${home}/${name}.jsonl`),
+      base: await FolderBase.open(`${home}/${name}.jsonl`),
       turn: new OneAtATime(),
       stage: () =>
         besides

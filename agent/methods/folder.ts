@@ -18,9 +18,8 @@ import type { AgentContext } from "../context.ts";
 import { FolderApply } from "../folder_apply.ts";
 import { touchAll } from "../folder_touch.ts";
 import type { Owner } from "../folder_write.ts";
+import { Slices } from "../slices.ts";
 import { asRumError } from "./files.ts";
-
-const SLICE_MS = 20;
 
 export async function folderOpen(
   call: Call,
@@ -29,7 +28,7 @@ export async function folderOpen(
   const { target, user } = call.params(folderOpenParams);
   const owner = await ownerOf(user);
   return await asRumError(`open the folder "${target}"`, async () => {
-    const { base, turn } = context.folders.open(target, owner);
+    const { base, turn } = await context.folders.open(target, owner);
     return await turn.run(async () => {
       const entries = [...base.entries.values()];
       for (let at = 0; at < entries.length; at += FOLDER_PAGE) {
@@ -49,14 +48,10 @@ export async function folderApply(
   const { base, turn, stage } = context.folders.get(target);
   return await turn.run(async () => {
     const applying = new FolderApply({ base, top: target, owner, stage });
-    let slice = performance.now();
+    const slices = new Slices();
     for (;;) {
-      // What has arrived already comes without a turn of the event loop, and the files are written
-      // by blocking calls: without this a slow guest would not answer a ping for the whole batch.
-      if (performance.now() - slice > SLICE_MS) {
-        await new Promise((resolve) => setTimeout(resolve, 0));
-        slice = performance.now();
-      }
+      // What has arrived already comes without a turn of the event loop.
+      await slices.rest();
       const record = await call.records.next();
       if (record === undefined) {
         throw new RumError("protocol_error", "A batch of changes ended without its end");
