@@ -65,7 +65,10 @@ function file(name: string, path: string, mode: number, bytes: number): AgentPro
 
 const SOURCE_ROOMS = ["agent", "src/base", "src/protocol", "src/wire", "src/services"];
 
-/** SHA-256 over the agent's sources and the runtime's version. */
+/** Not minified: src/build/bundle.ts tells why. */
+const BUNDLE = ["bundle", "--quiet", "--platform", "deno", "--keep-names"];
+
+/** SHA-256 over the agent's sources, how they are bundled, and the runtime's version. */
 async function sourceDigest(): Promise<string> {
   const root = checkout();
   const paths: string[] = ["ffi/libc.ts", "ffi/folders.ts", "deno.lock"];
@@ -73,7 +76,8 @@ async function sourceDigest(): Promise<string> {
   const parts = await Promise.all(
     paths.sort().map(async (p) => `${p}\n${await Deno.readTextFile(root + p)}\n`),
   );
-  const text = `${VERSION} ${Deno.version.deno} ${AGENT_STUB}\n${parts.join("")}`;
+  const made = [VERSION, Deno.version.deno, ...BUNDLE, AGENT_STUB].join(" ");
+  const text = `${made}\n${parts.join("")}`;
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(hash), (b) => b.toString(16).padStart(2, "0")).join("");
 }
@@ -91,8 +95,7 @@ async function bundleInto(folder: string): Promise<void> {
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
   const temporary = await Deno.makeTempFile({ dir: folder, suffix: ".js" });
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "deno", "--minify", "--output", temporary]
-      .concat("agent/main.ts"),
+    args: [...BUNDLE, "--output", temporary, "agent/main.ts"],
     cwd: checkout(),
     stdin: "null",
     stdout: "null",
