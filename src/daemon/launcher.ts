@@ -223,6 +223,8 @@ async function bySpawn(options: SpawnOptions, clock: Clock): Promise<boolean> {
   if (readiness.ready) return true;
   if ("error" in readiness) {
     const error = errorFromDocument(readiness.error);
+    // It found something to end, ended it, and its own place with it.
+    if (error.code === "shutting_down") return true;
     throw new RumError(error.code, error.message, {
       hint: error.hint,
       data: { ...error.data, said: true },

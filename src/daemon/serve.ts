@@ -32,7 +32,7 @@ import {
   readHolder,
   tryFlock,
 } from "../store/flock.ts";
-import { folderMode } from "../store/machine_folder.ts";
+import { folderMode, hasMachineFolder } from "../store/machine_folder.ts";
 import { ensureOwnFolder } from "../store/ownership.ts";
 import { buildName } from "./client.ts";
 import { DaemonLog } from "./daemon_log.ts";
@@ -81,6 +81,14 @@ export interface ServeOptions {
 }
 
 const RELEASE_MS = 30_000;
+/** Between the folder's end and the word that the work is done. */
+const DONE_MS = 5000;
+
+/** For the launcher: no failure, and the next daemon finds another machine. */
+const DONE = new RumError(
+  "shutting_down",
+  "What was left to do was done before it could be reached",
+);
 
 /** Is the daemon; resolves with the process's exit code, after which the process must exit. */
 export async function serve(options: ServeOptions): Promise<number> {
@@ -173,13 +181,23 @@ class Daemon {
         lost.then((reason) => reason === undefined ? never() : this.#release(reason)),
       ]);
     } catch (thrown) {
-      this.#release(`it cannot go on: ${toRumError(thrown).message}`);
-      throw thrown;
+      const reason = await this.#isDone(composition) ? DONE : toRumError(thrown);
+      this.#release(`it cannot go on: ${reason.message}`);
+      throw reason;
     } finally {
       checked.abort();
       await this.#finish(composition, server, published);
     }
     return EXIT.ok;
+  }
+
+  /** A destroy that was cut short is ended first thing, and may take the folder while we move in. */
+  async #isDone(composition: Composition): Promise<boolean> {
+    if (await hasMachineFolder(this.#options.paths)) return false;
+    return await Promise.race([
+      composition.ended.then(() => true),
+      this.#clock.sleep(DONE_MS).then(() => false),
+    ]);
   }
 
   #server(composition: Composition, token: string): DaemonServer {

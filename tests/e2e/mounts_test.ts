@@ -4,8 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../support/folder_bed.ts";
+import { installPackages, saveAsEditorsDo, switchBranches } from "../support/folder_work.ts";
 import { machineToml } from "../support/machine.ts";
 import { type Sandbox, sandbox } from "../support/rum.ts";
+
+const FULL = Deno.env.get("FULL") === "1";
 
 /** Prints `EVENT path` for what happens in the folders it is given; in the guest's own Python. */
 const WATCHER = `
@@ -93,9 +96,12 @@ script = "cp /srv/copy/first /root/seen"
   for (let i = 0; i < 300; i++) await Deno.writeTextFile(`${copy}/deep/f${i}`, `${i}`);
   await Deno.writeTextFile(`${share}/first`, "shared");
   const equal = () =>
-    until(async () =>
-      (await box.ok(["exec", "-w", "/srv/copy", "--", "sh", "-c", FINGERPRINT])).stdout ===
-        await fingerprint(copy)
+    until(
+      async () =>
+        (await box.ok(["exec", "-w", "/srv/copy", "--", "sh", "-c", FINGERPRINT])).stdout ===
+          await fingerprint(copy),
+      () => "the copy differs",
+      FULL ? 600_000 : 120_000,
     );
   await box.ok(["up", "-d"], { timeoutMs: 900_000 });
 
@@ -133,6 +139,12 @@ script = "cp /srv/copy/first /root/seen"
         await saw(`${exact ? "CREATE" : "MODIFY"} ${at}/made`);
         await Deno.writeTextFile(`${folder}/first`, "changed on the host");
         await saw(`MODIFY ${at}/first`);
+        await Deno.writeTextFile(`${folder}/saved`, "1");
+        await saw(`${exact ? "CREATE" : "MODIFY"} ${at}/saved`);
+        const replaced = `${exact ? "MOVED_TO" : "MODIFY"} ${at}/saved`;
+        text = text.replaceAll(replaced, "");
+        await saveAsEditorsDo(`${folder}/saved`, "changed on the host");
+        await saw(replaced);
         await Deno.rename(`${folder}/made`, `${folder}/renamed`);
         await saw(`${exact ? "MOVED_TO" : "MODIFY"} ${at}/renamed`);
         const gone = exact ? `DELETE ${at}/renamed` : `MODIFY ${at}`;
@@ -149,6 +161,16 @@ script = "cp /srv/copy/first /root/seen"
       await reading;
     }
     assert.equal(await Deno.readTextFile(`${share}/first`), "changed on the host");
+  });
+
+  await t.step("a branch is switched, packages are installed and removed", async () => {
+    await Deno.mkdir(`${copy}/work`);
+    const work = { host: `${copy}/work`, equal };
+    await switchBranches({ ...work, files: FULL ? 2_000 : 200 });
+    await installPackages({ ...work, packages: FULL ? 600 : 30 });
+    await Deno.remove(`${copy}/work`, { recursive: true });
+    await equal();
+    assert.deepEqual((await mountsOf(box)).flatMap((row) => row.trouble), []);
   });
 
   await t.step("what both sides changed is reported, and neither is lost", async () => {

@@ -206,6 +206,18 @@ daemonTest("a daemon that cannot start says why in its own words, with its hint"
 });
 
 daemonTest(
+  "a daemon that ends the machine before it can be reached is followed by another",
+  async () => {
+    await using rig = new DaemonRig();
+    const env = { ...Deno.env.toObject(), TEST_LAST_WORK: `${rig.data}/last-work` };
+    const client = await rig.ensure({ env });
+    assert.equal((await client.request("ping") as { pid: number }).pid, await rig.pid());
+    assert.ok(await Deno.stat(`${rig.data}/last-work`));
+    await client.close();
+  },
+);
+
+daemonTest(
   "when no way to start works, one error names each cause, the log and the command",
   async () => {
     await using rig = new DaemonRig();

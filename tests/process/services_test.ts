@@ -204,7 +204,12 @@ Deno.test("CTR-D004: who follows an agent's next life is not told that there are
   const fresh = Promise.withResolvers<ServiceNews>();
   using _fresh = first.follow((news) => fresh.resolve(news));
   assert.deepEqual(await fresh.promise, { whole: true, instances: [], gone: [] });
+  const running = Promise.withResolvers<void>();
+  using _running = first.follow(({ instances }) => {
+    if (instances.some(({ state }) => state === "running")) running.resolve();
+  });
   await first.apply([spec("web", "sleep 300")]);
+  await running.promise;
   await first.close();
 
   const second = supervision();
