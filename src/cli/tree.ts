@@ -27,7 +27,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
     completes: ["auto", "interactive", "plain", "json"],
   },
   { flags: "-v, --verbose", summary: "causes and details" },
-  { flags: "-q, --quiet", summary: "no notes on stderr" },
+  { flags: "-q, --quiet", summary: "no progress and no notes: results, warnings, errors" },
   { flags: "--no-input", summary: "never ask; a question becomes an error" },
   {
     flags: "--timeout <duration>",

@@ -28,6 +28,7 @@ export interface ObserverOptions {
 }
 
 export function createObserver(options: ObserverOptions): Observer {
+  if (options.out.quiet && options.out.mode !== "json") return quietObserver(options.out);
   switch (options.out.mode) {
     case "interactive":
       return interactiveObserver(options);
@@ -41,6 +42,18 @@ export function createObserver(options: ObserverOptions): Observer {
 function jsonObserver(out: Output): Observer {
   return {
     event: (event) => out.record("event", event, () => undefined),
+    settle: () => {},
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** With -q: what should be known before it hurts, and nothing of what goes as it should. */
+function quietObserver(out: Output): Observer {
+  return {
+    event(event) {
+      if (event.kind !== "warning") return;
+      out.record("event", event, () => printableLine(plainText(event) ?? ""));
+    },
     settle: () => {},
     [Symbol.dispose]: () => {},
   };

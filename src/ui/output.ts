@@ -16,6 +16,8 @@ export type OutputMode = "interactive" | "plain" | "json";
 export interface Output {
   readonly mode: OutputMode;
   readonly colour: boolean;
+  /** Results, warnings and errors only. */
+  readonly quiet: boolean;
   /** `type` and `"v":1` are added; `say` is called only when text is wanted. */
   document(type: DocumentType, body: object, say: () => string): void;
   record(type: DocumentType, body: object, say: () => string | undefined): void;
@@ -46,6 +48,7 @@ export function createOutput(options: OutputOptions): Output {
   return {
     mode,
     colour,
+    quiet,
     document(type, body, say) {
       out(mode === "json" ? JSON.stringify({ v: 1, type, ...body }) + "\n" : textOrNothing(say()));
     },
