@@ -30,7 +30,8 @@ type Agent = { readonly mux: Mux } & Partial<Pick<AgentClient, "hello">>;
 export interface ServiceRow {
   readonly name: string;
   readonly index: number;
-  readonly state: InstanceView["state"];
+  /** `unknown`: it is in rum.toml, and the agent has not told of it in this daemon's time. */
+  readonly state: InstanceView["state"] | "unknown";
   readonly pid?: number;
   readonly started_at?: string;
   readonly uptime_ms?: number;
@@ -54,7 +55,8 @@ export interface MachineServices {
   ): Promise<void>;
   /** Before a power-off: TERM, each its time, KILL. Best effort. */
   stop(agent: Agent, signal: AbortSignal): Promise<void>;
-  list(): readonly ServiceRow[];
+  /** With a plan, every instance that it wants: what nobody has told of yet is no less there. */
+  list(plan?: ServicesPlan): readonly ServiceRow[];
   /** Undefined = every instance that should be up is; else the sentence that names one that is not. */
   missing(plan: ServicesPlan, name?: string): string | undefined;
   /** Sentences for `status`. */
@@ -62,6 +64,8 @@ export interface MachineServices {
   /** The link is gone, or the power: nobody is followed any more. */
   powerOff(): void;
 }
+
+const UNTOLD = "the guest's agent has not told of it yet";
 
 /** SPEC section 8: what a machine's power-off leaves to services, and the agent's word after it. */
 const STOP_MS = 10_000 + 5_000;
@@ -121,6 +125,17 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
     return /[1-9]/.test(said) ? said : undefined;
   };
 
+  const untold = (plan?: ServicesPlan): ServiceRow[] => {
+    const rows: ServiceRow[] = [];
+    for (const { name, instances } of plan?.services ?? []) {
+      for (let index = 0; index < instances; index++) {
+        if (known.has(keyOf({ service: name, index }))) continue;
+        rows.push({ name, index, state: "unknown", restarts: 0, message: UNTOLD });
+      }
+    }
+    return rows;
+  };
+
   return {
     async attach(agent, plan, signal) {
       follow(agent);
@@ -138,9 +153,10 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
         emit({ kind: "warning", text: `Not every service ended before the power-off: ${message}` });
       }
     },
-    list: () =>
+    list: (plan) =>
       [...known.values()]
         .map(({ view, atMs }) => rowOf(view, clock.monotonicMs() - atMs))
+        .concat(untold(plan))
         .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.index - b.index),
     missing(plan, name) {
       if (name !== undefined && !plan.services.some((service) => service.name === name)) {

@@ -18,7 +18,8 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
     degraded.push("it was running when its host went down; rum up starts it");
   }
   degraded.push(...engine.services.degraded());
-  const services = engine.services.list();
+  const up = state.kind === "running" || state.kind === "paused";
+  const services = engine.services.list(up ? plan : undefined);
   const folders = engine.folders.list();
   for (const { target, state, trouble } of folders) {
     if (state === "degraded") degraded.push(...trouble.map((why) => `mount ${target}: ${why}`));
@@ -30,9 +31,7 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
     text: describePhase(state),
     revision,
     ...(operation === undefined ? {} : { operation }),
-    ...(state.kind === "running" || state.kind === "paused"
-      ? { ready: state.ready.kind === "ready", owner: state.run.owner.kind }
-      : {}),
+    ...(up ? { ready: state.ready.kind === "ready", owner: state.run.owner.kind } : {}),
     ...(state.kind === "failed" ? { cause: state.cause } : {}),
     as_recorded: false,
     config_path: record.config_path,

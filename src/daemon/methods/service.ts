@@ -36,7 +36,7 @@ export function serviceMethods(options: ServiceMethodsOptions): MethodTable {
     });
   const rows = () => {
     if (!options.powered()) throw notRunning();
-    return services.list();
+    return services.list({ services: defined() });
   };
   const rowsOf = (name: string) => rows().filter((row) => name === "all" || row.name === name);
 

@@ -70,11 +70,16 @@ Deno.test("Two links to one agent: what is known is replaced, and only the diffe
   const { signal } = new AbortController();
   const plan = { services: [service("web", "exec sleep 300", 2)] };
   assert.equal(services.missing(plan), "service web [0] is not there yet");
+  const states = () => services.list(plan).map(({ name, index, state }) => [name, index, state]);
+  // A daemon that has just begun does not know them, which is not that there are none.
+  assert.deepEqual(states(), [["web", 0, "unknown"], ["web", 1, "unknown"]]);
+  assert.deepEqual(services.list(), []);
   const first = await bed.connect();
   await services.attach(first, plan, signal);
   await reaches("web/0 running");
   await reaches("web/1 running");
   assert.equal(services.missing(plan), undefined);
+  assert.deepEqual(states(), [["web", 0, "running"], ["web", 1, "running"]]);
   assert.equal(services.missing(plan, "web"), undefined);
   assert.throws(() => services.missing(plan, "nope"), { code: "service_not_found" });
   const before = services.list();
