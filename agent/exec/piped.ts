@@ -131,7 +131,9 @@ export async function drain(
   const arm = () => {
     clearTimeout(silence);
     if (state === "ended" && reading) {
-      silence = setTimeout(() => reader.cancel().catch(() => {}), SILENT_MS);
+      // And a turn more: what came while this process was held up is read behind the timers of a turn.
+      const leave = () => silence = setTimeout(() => reader.cancel().catch(() => {}), 0);
+      silence = setTimeout(leave, SILENT_MS);
     }
   };
   ended.then(() => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { agentBed, execText } from "../../support/agent_in_process.ts";
+import { drain } from "../../../agent/exec/piped.ts";
 import { parseStat } from "../../../agent/exec/session_end.ts";
 import { RumError } from "../../../src/base/errors.ts";
 
@@ -60,6 +61,26 @@ Deno.test("exec answers though a background child keeps its output open", async 
   const { out, code } = await execText(client, ["sh", "-c", "sleep 30 & echo $!"]);
   assert.equal(code, 0);
   Deno.kill(Number(out), "SIGKILL");
+});
+
+Deno.test("what came while the agent itself was held up is no silence", async () => {
+  // Ends at once, and its background child writes 100 ms later.
+  const child = new Deno.Command("sh", {
+    args: ["-c", "{ sleep 0.1; echo late; exec sleep 30; } & echo $!"],
+    stdout: "piped",
+  }).spawn();
+  let out = "";
+  const drained = drain(child.stdout, (bytes) => {
+    out += new TextDecoder().decode(bytes);
+    return Promise.resolve();
+  }, child.status);
+  await child.status;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  // As a slow guest's only processor may be away: no turn of the event loop.
+  for (const end = performance.now() + 500; performance.now() < end;);
+  await drained;
+  Deno.kill(Number(out.split("\n")[0]), "SIGKILL");
+  assert.match(out, /\nlate\n$/);
 });
 
 Deno.test("a cancelled exec leaves no process of its session behind", async () => {
