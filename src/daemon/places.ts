@@ -42,11 +42,11 @@ export class Places {
   async room(): Promise<void> {
     if (this.#waiting.size < this.#limits.waiting) return;
     const [{ since }] = this.#waiting.values();
-    const left = since + TIME_TO_SPEAK_MS - performance.now();
-    if (left <= 0) return;
+    const left = Math.max(0, since + TIME_TO_SPEAK_MS - performance.now());
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onRoom = resolve;
-    const timer = setTimeout(resolve, left);
+    // And a turn more: what came while this process was held up is read behind the timers of a turn.
+    let timer = setTimeout(() => timer = setTimeout(resolve, 0), left);
     await promise;
     clearTimeout(timer);
     this.#onRoom = undefined;

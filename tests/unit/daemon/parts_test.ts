@@ -34,6 +34,21 @@ Deno.test("the oldest silent connection makes room; a speaking one is never put 
   assert.ok(places.speakLine(8), "lines use free places too");
 });
 
+Deno.test("a connection that spoke while this process was held up is heard before it is sent away", async () => {
+  const places = new Places({ waiting: 1, established: 1, lineReserve: 1 });
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using client = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+  using server = await listener.accept();
+  places.arrive(1, () => assert.fail("sent away"));
+  const heard = server.read(new Uint8Array(1)).then(() => places.establish(1));
+  await client.write(new Uint8Array(1));
+  // No turn of the event loop for longer than a newcomer has to speak.
+  for (const end = performance.now() + 150; performance.now() < end;);
+  await places.room();
+  places.arrive(2, () => {});
+  assert.ok(await heard);
+});
+
 Deno.test("protocol ranges that meet agree on the highest common one", () => {
   const cases: [number, number, number, number, number | undefined][] = [
     [1, 1, 1, 1, 1],
