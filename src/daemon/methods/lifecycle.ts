@@ -37,6 +37,8 @@ export function lifecycleMethods(engine: Engine): MethodTable {
       };
     } finally {
       unfollow();
+      // `rum events` reads the file: whoever asks next finds all that this did.
+      await engine.events.flush();
     }
   }
 

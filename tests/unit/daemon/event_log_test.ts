@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import type { Engine } from "../../../src/daemon/engine.ts";
 import { openEventLog, readEvents } from "../../../src/daemon/event_log.ts";
+import { lifecycleMethods } from "../../../src/daemon/methods/lifecycle.ts";
 import { replay } from "../../../src/protocol/machine_events.ts";
 
 const now = () => new Date("2026-11-21T10:00:00Z");
@@ -69,6 +71,26 @@ Deno.test("event log: followers get every event once, from the ring and then liv
     // The line of a script is delivered under the number before it and leaves no gap on disk.
     assert.deepEqual(seen, [1, 1, 2]);
     assert.deepEqual((await readEvents(path)).map((e) => e.seq), [1, 2, 3]);
+  }));
+
+Deno.test("event log: what a command did is in the file when the command is answered", () =>
+  inFolder(async (path) => {
+    const events = await openEventLog({ path, now });
+    const engine = {
+      events,
+      controller: {
+        request() {
+          events.append({ kind: "note", text: "paused" });
+          return Promise.resolve({ did: "paused", exit: 0 });
+        },
+        snapshot: () => ({ state: { kind: "paused" } }),
+      },
+    } as unknown as Engine;
+    const { pause } = lifecycleMethods(engine);
+    await pause.handle({ connection: 1 } as never, {} as never, { offer() {} } as never);
+    // At once: waiting for a file would give the writing its time.
+    assert.match(Deno.readTextFileSync(path), /"text":"paused"/);
+    await events.close();
   }));
 
 Deno.test("event log: a symlink in its place is not followed, and said once", () =>
