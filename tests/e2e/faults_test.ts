@@ -10,7 +10,7 @@ import { machineToml, sharedMachine } from "../support/machine.ts";
 import { type Sandbox, sandbox } from "../support/rum.ts";
 
 const FULL = Deno.env.get("FULL") === "1";
-const BOOT_MS = 400_000;
+const BOOT_MS = 900_000;
 
 const kill = (point: string) => ({ RUM_TEST_FAULT: `${point}:kill` });
 const up = (box: Sandbox, env: Record<string, string> = {}, ...more: string[]) =>

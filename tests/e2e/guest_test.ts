@@ -1,5 +1,6 @@
 /** What happens inside a running machine, on the one that all files of a run share. */
 import assert from "node:assert/strict";
+import { until } from "../support/fake_guest.ts";
 import { sharedMachine } from "../support/machine.ts";
 
 const FULL = Deno.env.get("FULL") === "1";
@@ -23,8 +24,9 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
   });
 
   await t.step("many at once, all right, nothing left behind", async () => {
+    // Those with a program: the kernel's own threads come and go as it likes.
     const processes = async () =>
-      Number((await box.ok(["exec", "ls -d /proc/[0-9]* | wc -l"])).stdout);
+      Number((await box.ok(["exec", "readlink /proc/[0-9]*/exe | wc -l"])).stdout);
     const before = await processes();
     const rounds = FULL ? 50 : 3;
     for (let round = 0; round < rounds; round++) {
@@ -36,8 +38,10 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
         }),
       );
     }
-    const after = await processes();
-    assert.ok(after <= before + 3, `${before} processes before, ${after} after`);
+    await until(
+      `no more than the ${before} processes of before`,
+      async () => await processes() <= before + 3,
+    );
   });
 
   await t.step("argv is never joined or split", async () => {
@@ -66,7 +70,7 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
   await t.step("a time-out is 124 and the program is gone", async () => {
     const result = await box.rum(["exec", "--timeout", "1s", "--", "sleep", "4242"]);
     assert.equal(result.code, 124);
-    assert.equal((await box.rum(["exec", "pgrep -f 'sleep 424[2]'"])).stdout, "");
+    await box.ok(["wait", "--for", "exec:! pgrep -f 'sleep 424[2]'", "--timeout", "60s"]);
   });
 
   await t.step("the disk was grown to what rum.toml says", async () => {
@@ -87,7 +91,7 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
       };
       for (const [side, kill] of Object.entries(kills)) {
         const child = box.spawn(["exec", "-o", "json", "--", "sleep", "4343"]);
-        await box.ok(["wait", "--for", "exec:pgrep -f 'sleep 434[3]'", "--timeout", "60s"]);
+        await box.ok(["wait", "--for", "exec:pgrep -f 'sleep 434[3]'", "--timeout", "120s"]);
         const at = performance.now();
         await kill();
         const { code, stderr } = await child.output();
@@ -95,9 +99,11 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
         const error = JSON.parse(new TextDecoder().decode(stderr).trim().split("\n").at(-1)!);
         assert.equal(code, 255, error.message);
         assert.match(error.code, /^(agent_restarted|daemon_failed)$/);
+        // An emulated guest may need longer to start a program again than a command waits for it.
+        if (side === "agent") await box.ok(["wait", "--for", "agent", "--timeout", "120s"]);
         await box.ok(["exec", "true"]);
         // Of an exec whose client is gone nothing is left in the guest.
-        await box.ok(["wait", "--for", "exec:! pgrep -f 'sleep 434[3]'", "--timeout", "60s"]);
+        await box.ok(["wait", "--for", "exec:! pgrep -f 'sleep 434[3]'", "--timeout", "120s"]);
       }
       assert.notEqual(await agent(), before);
     },
@@ -155,9 +161,9 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
         "--for",
         `exec:[ "$(cat /proc/sys/kernel/random/boot_id)" != "${boot.trim()}" ]`,
         "--timeout",
-        "200s",
-      ], { timeoutMs: 210_000 });
-      await box.ok(["wait", "--for", "ready", "--timeout", "120s"]);
+        "400s",
+      ], { timeoutMs: 410_000 });
+      await box.ok(["wait", "--for", "ready", "--timeout", "170s"]);
       const { json } = await box.ok(["status", "-o", "json"]);
       assert.equal(json.phase, "running");
       const events = await box.ok(["events", "-o", "json"]);
@@ -190,8 +196,12 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
       const boots = (await box.ok(["exec", "cat", "/root/boots"])).stdout.trim().split("\n");
       const now = (await box.ok(["exec", "cat", "/proc/sys/kernel/random/boot_id"])).stdout.trim();
       assert.deepEqual(boots, [...before, `edited: this is boot ${now}`]);
-      const log = await box.ok(["log", "--source", "script:boot"]);
-      assert.match(log.stdout, new RegExp(`this is boot ${now}`));
+      // The agent answers before the new daemon has fetched what was printed without it.
+      await until(
+        "the output is here",
+        async () =>
+          (await box.ok(["log", "--source", "script:boot"])).stdout.includes(`this is boot ${now}`),
+      );
     },
   );
 });

@@ -130,7 +130,7 @@ script = "cp /srv/copy/first /root/seen"
     const reading = (async () => {
       for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) text += part;
     })();
-    const saw = (line: string) => until(() => text.split("\n").includes(line), () => text, 60_000);
+    const saw = (line: string) => until(() => text.split("\n").includes(line), () => text);
     try {
       await saw("ready");
       for (const [folder, at] of [[copy, "/srv/copy"], [share, "/srv/share"]]) {
@@ -220,14 +220,14 @@ type = "sync"
     const boot = (await box.ok(["exec", "cat /proc/sys/kernel/random/boot_id"])).stdout;
     await box.rum(["exec", "systemctl reboot"]);
     await Deno.writeTextFile(`${copy}/while rebooting`, "1");
-    await until(
-      async () => {
-        const now = await box.rum(["exec", "cat /proc/sys/kernel/random/boot_id"]);
-        return now.code === 0 && now.stdout !== boot;
-      },
-      () => "the guest did not come back",
-      240_000,
-    );
+    const booted = async () => {
+      const now = await box.rum(["exec", "cat /proc/sys/kernel/random/boot_id"]);
+      return now.code === 0 && now.stdout !== boot;
+    };
+    await until(booted, () => "the guest did not come back", 400_000);
+    // Whoever asks is answered before the daemon has mounted anything.
+    await box.ok(["wait", "--for", "ready", "--timeout", "170s"]);
+    await inSync(box);
     await equal();
     assert.equal((await box.ok(["exec", "cat /srv/share/first"])).stdout, "changed on the host");
   });

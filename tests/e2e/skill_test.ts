@@ -51,7 +51,7 @@ Deno.test("every recipe of rum skill and every command of the README's two minut
         clearEnv: true,
         env: { ...box.env, PATH: `${bin}:${box.env.PATH}` },
         stdin: "null",
-        signal: AbortSignal.timeout(400_000),
+        signal: AbortSignal.timeout(900_000),
       }).output();
       const text = new TextDecoder();
       assert.equal(code, 0, text.decode(stdout).slice(-2000) + text.decode(stderr).slice(-2000));

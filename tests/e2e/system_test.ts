@@ -25,7 +25,7 @@ Deno.test({
     assert.equal(refused.error.code, "untrusted_config");
     await box.ok(["trust", "-y"]);
 
-    await box.ok(["up", "-d"], { timeoutMs: 500_000 });
+    await box.ok(["up", "-d"], { timeoutMs: 900_000 });
     assert.equal((await box.ok(["exec", "--", "id", "-un"])).stdout, "root\n");
     const { json } = await box.ok(["status", "-o", "json"]);
     assert.match(json.agent.transport, /libvirt channel/);

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { agentProcess } from "../support/agent_process.ts";
 import { execText } from "../support/agent_in_process.ts";
+import { until } from "../support/folder_bed.ts";
 import { sessionMembers } from "../../agent/exec/session_end.ts";
 
 const FULL = Deno.env.get("FULL") === "1";
@@ -69,7 +70,8 @@ Deno.test("exec: hundreds, 20 at a time, all right and nothing left behind", asy
       assert.deepEqual({ code, out, err }, { code: n % 256, out: `o${n}\n`, err: `e${n}\n` });
     }
   }));
-  assert.ok(openFiles() <= before + 2, `${openFiles()} open files, ${before} before`);
+  // The answer to the last one comes a little before its descriptors are closed.
+  await until(() => openFiles() <= before + 2, () => `${openFiles()} open files, ${before} before`);
   const children = await Deno.readTextFile(`/proc/${agent.pid}/task/${agent.pid}/children`);
   assert.equal(children.trim(), "");
 });
@@ -113,18 +115,25 @@ Deno.test("an idle agent stays below 80 MiB and uses no measurable CPU", async (
   await using agent = await agentProcess();
   const client = await agent.session.ready(READY);
   await execText(client, ["true"]);
-  const rss = (await client.stats()).agentRssBytes;
-  assert.ok(rss <= 80 * 2 ** 20, `${(rss / 2 ** 20).toFixed(1)} MiB resident`);
-  // User and system time in ticks of 10 ms, over three seconds with nothing but pings.
+  let rss = Infinity;
+  await until(
+    async () => (rss = (await client.stats()).agentRssBytes) <= 80 * 2 ** 20,
+    () => `${(rss / 2 ** 20).toFixed(1)} MiB resident`,
+  );
+  // User and system time in ticks of 10 ms, over three seconds with nothing but pings; the engine
+  // tidies up after the start for a while, on a slow host for longer.
   const ticks = async () => {
     const stat = await Deno.readTextFile(`/proc/${agent.pid}/stat`);
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return Number(fields[11]) + Number(fields[12]);
   };
-  const before = await ticks();
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  const used = await ticks() - before;
-  assert.ok(used <= 6, `${used * 10} ms of CPU in 3 s of idling`);
+  let used = Infinity;
+  await until(async () => {
+    const before = await ticks();
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    used = await ticks() - before;
+    return used <= 6;
+  }, () => `${used * 10} ms of CPU in 3 s of idling`);
 });
 
 Deno.test("an upgrade replaces the agent in place: same pid, new digest, seed untouched", async () => {

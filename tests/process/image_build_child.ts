@@ -1,6 +1,7 @@
 /**
  * A build whose tools are quick stand-ins that write what the real ones would, slowly enough to be
- * killed in between. Order, names, renames and locks are the real ones. argv: the sandbox folder.
+ * killed in between. Order, names, renames and locks are the real ones. argv: the sandbox folder, and
+ * the progress at which it stands still.
  */
 import { PARTITION_START_SECTOR, SECTOR } from "../../src/image/boot_sector.ts";
 import { buildRecipe, buildTarget } from "../../src/image/build_recipe.ts";
@@ -43,6 +44,11 @@ const got = await buildImage({
   recipe: buildRecipe(buildTarget("debian-12"), { archive: "http://mirror.example/debian" }, "/k"),
   mode: "root",
   run,
-  progress: ({ stage, percent }) => console.log(`${stage} ${percent}`),
+  progress({ stage, percent }) {
+    console.log(`${stage} ${percent}`);
+    if (`${stage} ${percent}` === Deno.args[1]) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    }
+  },
 });
 console.log(JSON.stringify({ digest: got.digest, path: got.path }));

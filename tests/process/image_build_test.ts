@@ -9,9 +9,9 @@ import { type Bench, bench, failure, fetchImage, sha256 } from "./image_support.
 const CHILD = new URL("./image_build_child.ts", import.meta.url).pathname;
 const POINTS = Deno.env.get("FULL") === "1" ? 20 : 5;
 
-function start(b: Bench): Deno.ChildProcess {
+function start(b: Bench, ...standStillAt: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", CHILD, b.folder],
+    args: ["run", "-A", "--quiet", CHILD, b.folder, ...standStillAt],
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -51,12 +51,13 @@ Deno.test(`kill -9 at ${POINTS} points of a build: the next one ends well and le
   for (let point = 0; point < POINTS; point++) {
     await Deno.remove(b.paths.cache, { recursive: true }).catch(() => {});
     await Deno.remove(`${b.folder}/calls`).catch(() => {});
-    const child = start(b);
-    const status = child.status;
-    // Killed when its progress says where it is; the exact place inside the stage is chance.
-    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
     const stop =
       ["bootstrap 0", "assemble 0", "assemble 100", "convert 0", "convert 100"][point % 5];
+    // Killed when its progress says where it is; the exact place inside the stage is chance, but for
+    // one that waits, so that some build surely has its bootstrap behind it and not its end.
+    const child = start(b, ...(point === 1 ? [stop] : []));
+    const status = child.status;
+    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
     for (let seen = ""; !seen.includes(`${stop}\n`);) {
       const { value, done } = await reader.read();
       if (done) break;

@@ -144,7 +144,7 @@ Deno.test("no byte for the stall time: image_stalled, the part is kept", async (
   const image = await makeImage(b.folder);
   s.put("/x.qcow2", image, { hangAfter: 65_536 });
   const error = await failure(
-    fetchImage(b, { base: s.url("/x.qcow2"), sha256: sha256(image) }, { stallMs: 300 }),
+    fetchImage(b, { base: s.url("/x.qcow2"), sha256: sha256(image) }, { stallMs: 1500 }),
     "image_stalled",
     /stalled: no byte for/,
   );

@@ -41,7 +41,7 @@ async function roundTrip(mux: Mux, bytes: Uint8Array): Promise<void> {
 }
 
 function within<T>(waitingFor: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return withDeadline({ waitingFor, timeoutMs: 20_000 }, work);
+  return withDeadline({ waitingFor, timeoutMs: 60_000 }, work);
 }
 
 /** An agent that serves echoes on a Unix socket, until stopped. */

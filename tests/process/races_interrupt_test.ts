@@ -47,7 +47,7 @@ function onTerminal(
   }).spawn();
   const writer = child.stdin.getWriter();
   const read = async (stream: ReadableStream<Uint8Array>) => await new Response(stream).text();
-  const wall = setTimeout(() => child.kill("SIGKILL"), 30_000);
+  const wall = setTimeout(() => child.kill("SIGKILL"), 120_000);
   child.status.finally(() => clearTimeout(wall));
   const ended = Promise.all([child.status, read(child.stdout), read(child.stderr)])
     .then(async ([{ code, signal }, out, err]) => {
@@ -77,7 +77,7 @@ async function secondBoot(world: FakeWorld): Promise<string> {
 
 Deno.test("interrupt: preparing, first boot: what was made is removed, 130", async () => {
   await using world = await fakeWorld({ prefix: "rum-int-" });
-  const up = start(world, ["up", "--attach"], { RUM_TEST_FAULT: "gather.disk:delay:4000" });
+  const up = start(world, ["up", "--attach"], { RUM_TEST_FAULT: "gather.disk:delay:8000" });
   await phase(world, /^preparing/);
   up.signal("SIGINT");
   const { code, text } = await up.ended;
@@ -91,7 +91,7 @@ Deno.test("interrupt: preparing of a machine that has a disk: it keeps it, 130",
   const disk = await secondBoot(world);
   await world.settled();
   const up = start(world, ["up", "--attach", "--reset", "-y"], {
-    RUM_TEST_FAULT: "gather.disk:delay:4000",
+    RUM_TEST_FAULT: "gather.disk:delay:8000",
   });
   await phase(world, /^preparing/);
   up.signal("SIGINT");
@@ -250,6 +250,8 @@ Deno.test("--timeout of up stops and wipes nothing: 124, and the first boot goes
   const { code, stderr } = await world.rum(["--timeout", "6s", "up", "-d"]);
   assert.equal(code, 124, stderr);
   assert.match(stderr, /left as it is/);
+  // On a busy host it may not have had power by then.
+  await until("the first boot goes on", async () => (await world.boots()).length === 1);
   const disk = await world.disk();
   assert.ok(await world.powered());
   const [, guest] = (await world.boots()).at(-1)!.split(" ");

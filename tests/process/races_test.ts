@@ -11,13 +11,18 @@ const FULL = Deno.env.get("FULL") === "1";
 Deno.test("twenty parallel up -d of one machine: one machine, one daemon, all exit 0", async () => {
   await using world = await fakeWorld({ prefix: "rum-twenty-" });
   const many = await Promise.all(
-    Array.from({ length: 20 }, () => world.rum(["up", "-d"], { timeoutMs: 120_000 })),
+    Array.from({ length: 20 }, () => world.rum(["up", "-d"], { timeoutMs: 300_000 })),
   );
   assert.deepEqual(many.map((r) => r.code), Array(20).fill(0), many.map((r) => r.stderr).join(""));
   const story = await storyOf(world) + many.map((r) => r.stderr).join("");
   assert.equal((await world.boots()).length, 1, `it was started more than once\n${story}`);
-  const serving = (await world.processes()).filter(({ command }) => / --serve /.test(command));
-  assert.equal(serving.length, 1, JSON.stringify(serving));
+  // Those that came second end by themselves, which nobody waits for.
+  let serving: { pid: number }[] = [];
+  await until("one process serves", async () => {
+    serving = (await world.processes()).filter(({ command }) => / --serve /.test(command));
+    return serving.length <= 1;
+  });
+  assert.equal(serving.length, 1);
   const status = await world.status();
   assert.equal(status.phase, "running");
   assert.equal(status.daemon.pid, serving[0].pid);
@@ -97,8 +102,14 @@ async function agree(world: FakeWorld, told: string): Promise<void> {
     default:
       assert.fail(`phase ${phase} with no command under way\n${story}`);
   }
-  const guests = (await world.processes()).filter(({ command }) => /^unshare /.test(command));
-  assert.equal(guests.length, powered ? 1 : 0, `guests: ${JSON.stringify(guests)}\n${story}`);
+  const guests = async () =>
+    (await world.processes()).filter(({ command }) => /^unshare /.test(command));
+  // One that was forced off is dead when it is reaped, a moment later.
+  await until(
+    `as many guests as have power\n${story}`,
+    async () => (await guests()).length === (powered ? 1 : 0),
+    20_000,
+  );
 }
 
 Deno.test("down during a long script works at once, and the up says that it was stopped", async () => {

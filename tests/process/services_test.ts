@@ -6,6 +6,7 @@ import { Supervision } from "../../agent/services/supervision.ts";
 import { withDeadline } from "../../src/base/deadline.ts";
 import type { ServiceNews } from "../../src/protocol/service_calls.ts";
 import type { InstanceView, ServiceSpec } from "../../src/protocol/services.ts";
+import { until } from "../support/folder_bed.ts";
 
 function spec(name: string, script: string, over: Partial<ServiceSpec> = {}): ServiceSpec {
   return {
@@ -67,7 +68,7 @@ class Rig implements AsyncDisposable {
     return await withDeadline(
       {
         waitingFor: `${service}/${index} to be ${state}`,
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
         lastSeen: () => JSON.stringify(this.runner.views()),
       },
       (signal) =>
@@ -83,8 +84,13 @@ class Rig implements AsyncDisposable {
     );
   }
 
-  log(service: string, index = 0): Promise<string> {
-    return this.runner.tail({ service, index }, 1000);
+  /** A service runs before its program has said anything; so its words are waited for. */
+  async logs(wanted: string, service: string, index = 0): Promise<void> {
+    let log = "";
+    await until(
+      async () => (log = await this.runner.tail({ service, index }, 1000)) === wanted,
+      () => `wanted ${JSON.stringify(wanted)}, have ${JSON.stringify(log)}`,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -105,7 +111,7 @@ Deno.test("A service runs with its environment, folder and log, and its values a
   ]);
   assert.equal(reply.ok, true);
   const { pid } = await rig.reaches("web", "running");
-  assert.equal(await rig.log("web"), "in /tmp with hush\nerr\n");
+  await rig.logs("in /tmp with hush\nerr\n", "web");
   for (const member of sessionMembers(pid!)) {
     assert.doesNotMatch(await Deno.readTextFile(`/proc/${member}/cmdline`), /hush/);
   }
@@ -134,7 +140,7 @@ Deno.test("A service that crashes at once is fatal after five restarts, and come
   const flag = `${rig.folder}/well`;
   await runner.apply([spec("web", `test -e ${flag} && exec sleep 300; echo crash; exit 3`)]);
   await rig.reaches("web", "fatal");
-  assert.equal(await rig.log("web"), "crash\n".repeat(6));
+  await rig.logs("crash\n".repeat(6), "web");
   await Deno.writeTextFile(flag, "");
   assert.equal((await runner.request("start", "web")).ok, true);
   await rig.reaches("web", "running");
@@ -156,7 +162,7 @@ Deno.test("Another user's service runs as that user", async () => {
   const runner = await rig.open();
   await runner.apply([spec("who", "id -un; id -Gn; exec sleep 300", { user: "nobody" })]);
   await rig.reaches("who", "running");
-  assert.equal(await rig.log("who"), "nobody\nnogroup\n");
+  await rig.logs("nobody\nnogroup\n", "who");
 });
 
 Deno.test("A health check by command moves the state both ways", async () => {
@@ -184,7 +190,7 @@ Deno.test("CTR-D004: the agent's next life finds its services again and doubles 
     { pid: before.pid, generation: before.generation, adopted: true },
   );
   assert.ok(Math.abs(after.uptimeMs! - before.uptimeMs!) < 10_000);
-  assert.equal(await rig.log("web", 1), "begun\n");
+  await rig.logs("begun\n", "web", 1);
   Deno.kill(after.pid!, "SIGKILL");
   const again = await rig.reaches("web", "backoff", 1);
   assert.equal(again.generation, before.generation);

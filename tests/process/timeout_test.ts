@@ -41,8 +41,9 @@ Deno.test("--timeout of down is its patience, RUM_TIMEOUT only ends the waiting;
   await world.behave({ ignoresShutdown: false });
   await world.settled();
 
-  await world.ok(["up", "-d"], { env: { RUM_TEST_FAULT: "remove.undefined:delay:3000" } });
-  const { code, stderr } = await world.rum(["--timeout", "500ms", "destroy", "-y"]);
+  await world.ok(["up", "-d"], { env: { RUM_TEST_FAULT: "remove.undefined:delay:8000" } });
+  // Long enough to have asked for it, too short to see its end.
+  const { code, stderr } = await world.rum(["--timeout", "3s", "destroy", "-y"]);
   assert.equal(code, 124, stderr);
   assert.match(stderr, /"rum destroy" took longer than .*; what it began goes on/);
   await world.settled();

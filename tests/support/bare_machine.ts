@@ -63,7 +63,8 @@ export async function bootBareMachine(image: string, folder: string): Promise<Ba
       const options = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
-        "ConnectTimeout=5",
+        // For the whole of the handshake too, which an emulated guest takes its time for.
+        "ConnectTimeout=60",
       ]
         .flatMap((option) => ["-o", option]);
       const { success, stdout } = await new Deno.Command("ssh", {

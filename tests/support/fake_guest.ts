@@ -159,7 +159,7 @@ ${toml}`);
 export async function until(
   what: string,
   look: () => Promise<boolean> | boolean,
-  timeoutMs = 30_000,
+  timeoutMs = 120_000,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!await look()) {

@@ -252,7 +252,6 @@ export async function nothingLeft(world: FakeWorld): Promise<void> {
   await until(
     "every process of this world has ended",
     async () => (await world.processes()).length === 0,
-    10_000,
   );
 }
 

@@ -18,7 +18,7 @@ export class SeenEvents implements Disposable {
   /** Waits until an event whose words include all of `words` was seen, since `from`. */
   async until(
     words: Readonly<Record<string, unknown>>,
-    { timeoutMs = 20_000, from = 0 } = {},
+    { timeoutMs = 60_000, from = 0 } = {},
   ): Promise<MachineEvent> {
     return await withDeadline({
       waitingFor: `An event with ${JSON.stringify(words)}`,

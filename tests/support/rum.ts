@@ -138,10 +138,25 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
     async [Symbol.asyncDispose]() {
       if (options.shared !== undefined) return;
       await stopEverything(self);
-      await Deno.remove(home, { recursive: true });
+      await removeWhole(home);
     },
   };
   return self;
+}
+
+/**
+ * A process that is just ending may put a last line into a folder that is being removed; that must
+ * not fail a test that passed, nor hide why another one failed.
+ */
+async function removeWhole(folder: string): Promise<void> {
+  for (const end = performance.now() + 10_000;;) {
+    try {
+      return await Deno.remove(folder, { recursive: true });
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** Machines that a failed test left behind must not outlive it. */

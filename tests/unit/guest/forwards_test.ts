@@ -224,17 +224,20 @@ Deno.test("forwards: thousands of connections through the real agent leave no de
   await using w = world({ dial: (p, signal) => client.dial(p, { signal }) });
   await w.forwards.reserve([port(guest)]);
   const { host } = w.forwards.list()[0];
+  // Of the whole process, in which another test file runs at the same time: a leak is one of each
+  // connection, what else is open is a few.
   const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const most = rounds / 4;
   assert.equal(await ask(host), "hello");
   const before = descriptors();
   for (let n = 0; n < rounds; n++) assert.equal(await ask(host, `n ${n}`), `n ${n}`);
   const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => ask(host, `c ${n}`)));
   assert.deepEqual(answers, Array.from({ length: 200 }, (_, n) => `c ${n}`));
   const end = performance.now() + 10_000;
-  const leftOver = () => w.forwards.list()[0].active! > 0 || descriptors() > before + 2;
+  const leftOver = () => w.forwards.list()[0].active! > 0 || descriptors() > before + most;
   while (leftOver() && performance.now() < end) await new Promise((done) => setTimeout(done, 10));
   assert.equal(w.forwards.list()[0].active, 0);
-  assert.ok(descriptors() <= before + 2, `${before} descriptors became ${descriptors()}`);
+  assert.ok(descriptors() <= before + most, `${before} descriptors became ${descriptors()}`);
   assert.equal(w.forwards.list()[0].total, rounds + 201);
   server.close();
 });

@@ -68,7 +68,11 @@ Deno.test("line log: a follower sees each line once, across a rotation", () =>
         if (line.text === "last") stop.abort();
       }
     })();
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    // Until it is at it.
+    while (!seen.includes("before")) {
+      log.line(AT, "out", "before");
+      await new Promise((resolve) => setTimeout(resolve, 12));
+    }
     for (let i = 0; i < 1500; i++) {
       log.line(AT, "out", `line ${i}`);
       if (i % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 12));
