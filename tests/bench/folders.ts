@@ -5,6 +5,7 @@
  *
  *   deno run -A tests/bench/folders.ts [files]
  */
+import { cpuMsOf, makeFiles, writeSteadily } from "./folder_writer.ts";
 import { folderBed, until, watchGuest } from "../support/folder_bed.ts";
 
 const FILES = Number(Deno.args[0] ?? 2000);
@@ -12,18 +13,12 @@ const PROBES = 100;
 const SECONDS = 5;
 const PER_SECOND = 1000;
 
-const cpuMs = (pid: number | "self") => {
-  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-};
+const cpuMs = (pid: number | "self") => cpuMsOf(Deno.readTextFileSync(`/proc/${pid}/stat`));
 const show = (what: string, value: string) => console.log(`${what.padEnd(44)} ${value}`);
 
 await using bed = await folderBed();
 const { host, guest, agent } = bed;
-for (let i = 0; i < FILES; i++) {
-  if (i < 40) Deno.mkdirSync(`${host}/d${i}`);
-  Deno.writeTextFileSync(`${host}/d${i % 40}/f${i}`, `${i}\n`.repeat(i % 200));
-}
+makeFiles(host, FILES);
 await agent.session.ready({ timeoutMs: 30_000 });
 {
   const [began, here, there] = [performance.now(), cpuMs("self"), cpuMs(agent.pid)];
@@ -53,24 +48,13 @@ await agent.session.ready({ timeoutMs: 30_000 });
 {
   const [here, there] = [cpuMs("self"), cpuMs(agent.pid)];
   const began = performance.now();
-  // The writer is a process of its own: its processor time is not the bridge's.
-  const writer = new Deno.Command(Deno.execPath(), {
-    args: [
-      "eval",
-      // Paced by the clock, not by its timers: a busy machine must not make it easier.
-      `const began = performance.now();
-       for (let n = 0; n < ${SECONDS * PER_SECOND};) {
-         const due = (performance.now() - began) / 1000 * ${PER_SECOND};
-         for (; n < due; n++) {
-           Deno.writeTextFileSync("${host}/d" + n % 40 + "/f" + n % ${FILES}, "write " + n);
-         }
-         await new Promise((resolve) => setTimeout(resolve, 5));
-       }`,
-    ],
-  }).spawn();
-  await writer.status;
+  const seconds = await writeSteadily({
+    host,
+    files: FILES,
+    perSecond: PER_SECOND,
+    seconds: SECONDS,
+  });
   const written = SECONDS * PER_SECOND;
-  const seconds = (performance.now() - began) / 1000;
   await until(() => bed.sync.status.state === "in_sync", () => "", 120_000);
   const caught = (performance.now() - began) / 1000 - seconds;
   show("changed files a second", `${Math.round(written / seconds)} for ${seconds.toFixed(1)} s`);
