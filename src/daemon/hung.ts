@@ -28,15 +28,21 @@ export async function endHungDaemon(
 ): Promise<void> {
   const { termMs = 5000, killMs = 5000, clock = systemClock, note, signal } = options;
   const self = await describeHolder({ role: "one-shot", operation: "end a hung daemon" });
-  const free = await tryFlock(paths.lock, self);
-  if (free !== undefined) return await free.release();
-  const holder = await livingHolder(paths.lock);
-  if (holder === undefined) {
-    throw new RumError(
-      "daemon_hung",
-      `Cannot end the background process: "${paths.lock}" is held and does not say by whom`,
-      { hint: `fuser -v ${paths.lock}` },
-    );
+  let holder: LockHolder | undefined;
+  for (const end = clock.monotonicMs() + termMs;;) {
+    const free = await tryFlock(paths.lock, self);
+    if (free !== undefined) return await free.release();
+    holder = await livingHolder(paths.lock);
+    if (holder !== undefined) break;
+    // Nameless for a moment: it has just let go, or another has just taken it.
+    if (clock.monotonicMs() >= end) {
+      throw new RumError(
+        "daemon_hung",
+        `Cannot end the background process: "${paths.lock}" is held and does not say by whom`,
+        { hint: `fuser -v ${paths.lock}` },
+      );
+    }
+    await clock.sleep(POLL_MS, { signal });
   }
   const gone = async (ms: number) => {
     const end = clock.monotonicMs() + ms;

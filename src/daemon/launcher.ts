@@ -11,6 +11,7 @@
  *     └ another protocol ───────────► released by the line protocol, where the caller agrees
  */
 import { type Clock, systemClock } from "../base/clock.ts";
+import { withDeadline } from "../base/deadline.ts";
 import { errorFromDocument, RumError, toRumError } from "../base/errors.ts";
 import type { MachinePaths } from "../plan/paths.ts";
 import { busyError } from "../store/flock.ts";
@@ -18,7 +19,7 @@ import { askLine } from "./ask_line.ts";
 import { logTail } from "./daemon_log.ts";
 import { buildName, connectDaemon, type DaemonClient } from "./client.ts";
 import { VERSION } from "../base/version.ts";
-import { unreachable } from "./ask_line.ts";
+import { hungError, unreachable } from "./ask_line.ts";
 import { endHungDaemon } from "./hung.ts";
 import { livingHolder } from "./probe.ts";
 import { selfCommand } from "./self_command.ts";
@@ -45,18 +46,30 @@ export interface EnsureOptions {
 const START_MS = 30_000;
 const HUNG_MS = 10_000;
 const POLL_MS = 50;
+const PING_MS = 3000;
 const STARTS_MAX = 3;
 
 /**
- * A daemon that ends may still have said welcome. While nothing was asked of it, that is no failure
- * of what the caller wants: one answered ping, and there is a daemon.
+ * A daemon that ends, or is stopped, may still have said welcome. While nothing was asked of it, that
+ * is no failure of what the caller wants: one answered ping, and there is a daemon.
  */
-async function settled(client: DaemonClient, socket: string): Promise<void> {
+async function settled(client: DaemonClient, socket: string, signal?: AbortSignal): Promise<void> {
   try {
-    await client.request("ping", {});
+    await withDeadline(
+      { waitingFor: "The daemon's first answer", timeoutMs: PING_MS, signal },
+      () => client.request("ping", {}),
+    );
   } catch (cause) {
     await client.close();
-    throw toRumError(cause).code === "daemon_failed" ? unreachable(socket, "closed", cause) : cause;
+    if (signal?.aborted) throw signal.reason;
+    switch (toRumError(cause).code) {
+      case "timeout":
+        throw hungError(socket, PING_MS);
+      case "daemon_failed":
+        throw unreachable(socket, "closed", cause);
+      default:
+        throw cause;
+    }
   }
 }
 
@@ -69,7 +82,7 @@ export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient
     signal?.throwIfAborted();
     try {
       const client = await connectDaemon(paths, { signal });
-      await settled(client, paths.socket);
+      await settled(client, paths.socket, signal);
       if (client.welcome.build !== buildName() || client.welcome.version !== VERSION) {
         note?.(
           `The machine's background process is rum ${client.welcome.version} ` +
@@ -178,8 +191,13 @@ async function whenOtherVersion(
       data: error.data,
     });
   }
-  state.released = true;
-  await askLine(paths, "release", { timeoutMs: 3000, signal });
+  try {
+    await askLine(paths, "release", { timeoutMs: 3000, signal });
+    state.released = true;
+  } catch (thrown) {
+    // It ended by itself, maybe while the user was thinking: the next look finds what is there now.
+    if (toRumError(thrown).code !== "daemon_unreachable") throw thrown;
+  }
 }
 
 async function start(options: EnsureOptions, state: Progress, clock: Clock): Promise<void> {

@@ -2,6 +2,7 @@
  * Real daemon processes: started by whoever comes first, killed, stopped, replaced, impersonated.
  */
 import assert from "node:assert/strict";
+import { systemClock } from "../../src/base/clock.ts";
 import { RumError } from "../../src/base/errors.ts";
 import { askLine } from "../../src/daemon/ask_line.ts";
 import { endHungDaemon } from "../../src/daemon/hung.ts";
@@ -82,6 +83,20 @@ daemonTest("a reused pid is signalled by nobody", async () => {
   bystander.kill("SIGTERM");
   assert.equal((await bystander.status).signal, "SIGTERM", "it lived until we ended it ourselves");
 });
+
+daemonTest(
+  "a lock that is let go while its holder is looked for was held by nobody hung",
+  async () => {
+    await using rig = new DaemonRig();
+    await Deno.mkdir(rig.paths.lock.replace(/\/[^/]*$/, ""), { recursive: true });
+    const self = await describeHolder({ role: "daemon", operation: "serving" });
+    const held = (await tryFlock(rig.paths.lock, self))!;
+    // What a holder does first when it lets go.
+    await Deno.truncate(rig.paths.lock, 0);
+    const clock = { ...systemClock, sleep: () => held.release() };
+    await endHungDaemon(rig.paths, { termMs: 60_000, clock });
+  },
+);
 
 for (
   const [what, place, name] of [

@@ -1,6 +1,7 @@
 /** A launcher that meets somebody who is no daemon of its own version. */
 import assert from "node:assert/strict";
 import { RumError } from "../../src/base/errors.ts";
+import { VERSION } from "../../src/base/version.ts";
 import { askLine } from "../../src/daemon/ask_line.ts";
 import { greet } from "../../src/daemon/handshake.ts";
 import { serveOneShot } from "../../src/daemon/one_shot.ts";
@@ -89,6 +90,52 @@ daemonTest(
     assert.notEqual((await client.request("ping") as { pid: number }).pid, Deno.pid);
     await client.close();
     await future.serving;
+  },
+);
+
+daemonTest(
+  "another's daemon that ends while the user is asked about it is simply replaced",
+  async () => {
+    await using rig = new DaemonRig();
+    const future = await futureDaemon(rig);
+    const client = await rig.ensure({
+      async onOtherVersion() {
+        await future.end();
+        return true;
+      },
+    });
+    assert.notEqual((await client.request("ping") as { pid: number }).pid, Deno.pid);
+    await client.close();
+    await future.serving;
+  },
+);
+
+daemonTest(
+  "a daemon that is stopped right after its welcome is hung, and Ctrl+C ends the wait",
+  async () => {
+    await using rig = new DaemonRig();
+    await using _lock = await hold(rig, "daemon");
+    const token = await ensureToken(rig.paths.daemonToken);
+    const published = await publishSocket(rig.paths);
+    const welcomed = Promise.withResolvers<void>();
+    const serving = (async () => {
+      for await (const conn of published.listener) {
+        const duplex = unixDuplex(conn as Deno.UnixConn);
+        await greet(new FrameReader(duplex.readable), new FrameWriter(duplex.writable), {
+          info: { version: VERSION, build: "x", capabilities: [], configHash: () => undefined },
+          token: () => Promise.resolve(token),
+        });
+        welcomed.resolve();
+      }
+    })();
+    const interrupts = new AbortController();
+    const interrupted = rig.ensure({ signal: interrupts.signal });
+    await welcomed.promise;
+    interrupts.abort(new RumError("interrupted", "Interrupted by Ctrl+C"));
+    await assert.rejects(interrupted, code("interrupted"));
+    await assert.rejects(rig.ensure(), code("daemon_hung"));
+    published.listener.close();
+    await serving;
   },
 );
 
