@@ -26,11 +26,6 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   requireId(id);
   const configPath = await Deno.realPath(await nearestConfigPath(context));
   const paths = machinePaths(context.paths, id);
-  if (!await hasMachineFolder(paths)) {
-    throw new RumError("machine_not_found", `No machine of yours has the id ${id}`, {
-      hint: "rum list",
-    });
-  }
   await requireFree(context, paths, configPath);
   await releaseDaemon(paths, context.signal);
   await ensureDataFolders(context.paths);
@@ -39,6 +34,8 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     deadlineMs: LOCK_MS,
     signal: context.signal,
   });
+  // Whoever held it may have destroyed this machine, or made one for the rum.toml.
+  await requireFree(context, paths, configPath);
   const was = await readConfigPath(paths);
   const name = await bind(paths, configPath);
   context.out.document(
@@ -49,12 +46,17 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   return EXIT.ok;
 }
 
-/** @throws {RumError} `machine_exists` when either side has another partner */
+/** @throws {RumError} `machine_not_found`; `machine_exists` when either side has another partner */
 async function requireFree(
   context: Context,
   paths: MachinePaths,
   configPath: string,
 ): Promise<void> {
+  if (!await hasMachineFolder(paths)) {
+    throw new RumError("machine_not_found", `No machine of yours has the id ${paths.id}`, {
+      hint: "rum list",
+    });
+  }
   const present = await machineIdOf(context.paths, configPath);
   if (present !== paths.id && await hasMachineFolder(machinePaths(context.paths, present))) {
     throw new RumError(

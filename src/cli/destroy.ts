@@ -24,8 +24,9 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     "rum destroy",
     "what it began goes on, by the background process or by the next rum destroy",
   );
-  const result = there
-    ? await Promise.race([
+  if (there) {
+    // Without an answer it is gone as well: its daemon ended before it could say so.
+    await Promise.race([
       stopMachine(context, target, {
         operation: "destroy",
         params: {},
@@ -33,10 +34,10 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
         deadlineMs: 120_000,
       }),
       late.never,
-    ])
-    : undefined;
-  if (installed && result !== undefined) await forgetForSsh(context, target);
-  const did = result === undefined ? "nothing" : "destroyed";
+    ]);
+  }
+  if (installed && there) await forgetForSsh(context, target);
+  const did = there ? "destroyed" : "nothing";
   context.out.document(
     "destroy",
     { did, id: target.id },

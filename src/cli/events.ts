@@ -15,6 +15,7 @@ import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
 const POLL_MS = 500;
+const PASSING = ["daemon_unreachable", "daemon_failed", "daemon_hung", "shutting_down", "busy"];
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
   const since = sinceOption(call.options.since);
@@ -26,7 +27,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   }
   const follow = call.options.follow === true;
   const past = await readEvents(target.paths.events);
-  let last = past.at(-1)?.seq ?? 0;
+  let last = { seq: past.at(-1)?.seq ?? 0, at: past.at(-1)?.at ?? "" };
   if (!follow || since !== undefined) {
     for (const event of past) if (event.seq > (since ?? 0)) sayEvent(context, event);
   }
@@ -34,39 +35,36 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   using end = untilInterrupted(context);
   const say = (event: MachineEvent) => {
     if (event.kind !== "line" && event.seq !== undefined) {
-      if (event.seq <= last) return;
-      last = event.seq;
+      // A machine that was destroyed and made anew counts from 1 again, and later.
+      if (event.seq <= last.seq && event.at <= last.at) return;
+      last = event;
     }
     sayEvent(context, event);
   };
   while (!end.signal.aborted) {
-    const listened = await listen(target, last, say, end.signal);
-    // What the last breath of a daemon did not send is in the file.
-    if (!listened) { for (const event of await readEvents(target.paths.events)) say(event); }
+    // What the last breath of a daemon did not send is in the file, and the first of the next machine.
+    for (const event of await readEvents(target.paths.events)) say(event);
+    await listen(target, last.seq, say, end.signal);
     await pause(POLL_MS, end.signal);
   }
   return end.exit();
 }
 
-/** Until the daemon or the caller ends it; false when there is no daemon. */
+/** Until the daemon or the caller ends it; not at all where there is none, or a lone `down`. */
 async function listen(
   target: Target,
   since: number,
   say: (event: MachineEvent) => void,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<void> {
   try {
     await using client = await connectDaemon(target.paths, { signal });
     await client.request("events", { follow: true, since }, {
       signal,
       onEvent: (event) => say(event as unknown as MachineEvent),
     });
-    return true;
   } catch (thrown) {
-    if (signal.aborted) return true;
-    const passing = thrown instanceof RumError &&
-      ["daemon_unreachable", "daemon_failed", "daemon_hung", "shutting_down"].includes(thrown.code);
-    if (passing) return false;
+    if (signal.aborted || thrown instanceof RumError && PASSING.includes(thrown.code)) return;
     throw thrown;
   }
 }

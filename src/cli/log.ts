@@ -127,10 +127,14 @@ export function logText({ name, index }: LogSource, line: LogLine): string {
 }
 
 async function listLogs(context: Context, paths: MachinePaths): Promise<number> {
-  const logs = await Promise.all((await logSources(paths)).map(async (source) => {
-    const { size, mtime } = await Deno.stat(source.path);
-    return { ...source, bytes: size, changed_at: mtime?.toISOString() };
+  const looked = await Promise.all((await logSources(paths)).map(async (source) => {
+    // Gone since the folder was read: rotated just now, or destroyed.
+    const info = await Deno.stat(source.path).catch(() => undefined);
+    return info === undefined
+      ? undefined
+      : { ...source, bytes: info.size, changed_at: info.mtime?.toISOString() };
   }));
+  const logs = looked.filter((log) => log !== undefined);
   context.out.document(
     "logs",
     { logs },

@@ -64,7 +64,11 @@ export async function requestAlone(
   const engine = await openEngine({ id, paths, rum, env, log: options.log ?? (() => {}) });
   const unfollow = engine.events.follow(options.onEvent);
   try {
-    await using _voice = await serveOneShot({ paths, lock, status: () => statusOf(engine) });
+    await using _voice = await serveOneShot({
+      paths,
+      lock,
+      status: () => oneShotStatus(engine, operation),
+    });
     return await engine.controller.request(options.request(engine), signal ? { signal } : {});
   } finally {
     unfollow();
@@ -84,7 +88,7 @@ async function withoutRecord(
   return { ok: true, did: "destroyed", exit: 0 };
 }
 
-function statusOf(engine: Engine): Record<string, unknown> {
+export function oneShotStatus(engine: Engine, operation: string): Record<string, unknown> {
   const { state } = engine.controller.snapshot();
   return {
     id: engine.id,
@@ -92,6 +96,7 @@ function statusOf(engine: Engine): Record<string, unknown> {
     phase: state.kind,
     text: describePhase(state),
     as_recorded: false,
+    one_shot: operation,
     forwards: [],
     services: [],
     service_count: 0,

@@ -90,6 +90,10 @@ export function composer(
           ),
         destroy: async () => answer(await controller.request({ kind: "destroy", client: "line" })),
       },
+      leaving() {
+        const { kind } = controller.snapshot().state;
+        return kind === "destroying" || kind === "over";
+      },
       ended: over.ended,
       async release() {
         clearInterval(driftTimer);

@@ -64,6 +64,8 @@ export interface Composition {
   readonly lines: Omit<LineHandlers, "ping" | "release">;
   readonly capabilities?: readonly string[];
   configHash?(): string | undefined;
+  /** The machine is being destroyed, or is gone: its folder is no place to move into. */
+  leaving?(): boolean;
   /** Resolves when there is nothing left to be a daemon for. */
   readonly ended: Promise<void>;
   /** Lets the machine go as it is. Bounded by 30 s from outside. */
@@ -96,9 +98,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   Deno.umask(0o077);
   Deno.chdir("/");
   try {
-    await ensureOwnFolder(paths.folder, { mode: folderMode() });
     await ensureOwnFolder(paths.lock.slice(0, paths.lock.lastIndexOf("/")));
-    await ensureOwnFolder(paths.logs);
     const take = options.lock ?? tryFlock;
     const holder = await describeHolder({ role: "daemon", operation: "starting" });
     const lock = await take(paths.lock, holder);
@@ -108,6 +108,9 @@ export async function serve(options: ServeOptions): Promise<number> {
     }
     await using _lock = lock;
     await faultPoint("serve.locked");
+    // Not before: whoever held the lock until now may have been taking the folder away.
+    await ensureOwnFolder(paths.folder, { mode: folderMode() });
+    await ensureOwnFolder(paths.logs);
     const log = new DaemonLog(paths.daemonLog);
     try {
       log.line(`rum ${VERSION} (${buildName()}), process ${Deno.pid}, machine ${id}`);
@@ -191,12 +194,16 @@ class Daemon {
     return EXIT.ok;
   }
 
-  /** A destroy that was cut short is ended first thing, and may take the folder while we move in. */
+  /**
+   * A destroy that was cut short is ended first thing, and may take the folder while we move in: all of
+   * it, or only the file that we were at, with the rest still to go.
+   */
   async #isDone(composition: Composition): Promise<boolean> {
-    if (await hasMachineFolder(this.#options.paths)) return false;
+    const leaving = composition.leaving?.() === true;
+    if (!leaving && await hasMachineFolder(this.#options.paths)) return false;
     return await Promise.race([
       composition.ended.then(() => true),
-      this.#clock.sleep(DONE_MS).then(() => false),
+      this.#clock.sleep(leaving ? RELEASE_MS : DONE_MS).then(() => false),
     ]);
   }
 

@@ -114,19 +114,26 @@ export async function removeMachineFolder(
   return { left: "nothing" };
 }
 
+const REFILLED_MS = 2000;
+
 /** A link is removed, never what it leads to. */
 async function removeTree(path: string): Promise<void> {
-  try {
-    await Deno.remove(path, { recursive: true });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw new RumError(
-      "permission_denied",
-      `Cannot remove "${path}": ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    );
+  for (const end = performance.now() + REFILLED_MS;;) {
+    try {
+      return await Deno.remove(path, { recursive: true });
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      // Something was written into it meanwhile: an event, the record of a daemon that moves in.
+      const refilled = (error as { code?: string }).code === "ENOTEMPTY";
+      if (refilled && performance.now() < end) continue;
+      throw new RumError(
+        "permission_denied",
+        `Cannot remove "${path}": ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
+    }
   }
 }
 

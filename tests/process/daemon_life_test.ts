@@ -220,17 +220,24 @@ daemonTest("a daemon that cannot start says why in its own words, with its hint"
   );
 });
 
-daemonTest(
-  "a daemon that ends the machine before it can be reached is followed by another",
-  async () => {
-    await using rig = new DaemonRig();
-    const env = { ...Deno.env.toObject(), TEST_LAST_WORK: `${rig.data}/last-work` };
-    const client = await rig.ensure({ env });
-    assert.equal((await client.request("ping") as { pid: number }).pid, await rig.pid());
-    assert.ok(await Deno.stat(`${rig.data}/last-work`));
-    await client.close();
-  },
-);
+for (
+  const [what, extra] of [
+    ["", {}],
+    [", also while it is still at it", { TEST_LAST_WORK_IS_LONG: "1" }],
+  ] as const
+) {
+  daemonTest(
+    `a daemon that ends the machine before it can be reached is followed by another${what}`,
+    async () => {
+      await using rig = new DaemonRig();
+      const env = { ...Deno.env.toObject(), TEST_LAST_WORK: `${rig.data}/last-work`, ...extra };
+      const client = await rig.ensure({ env });
+      assert.equal((await client.request("ping") as { pid: number }).pid, await rig.pid());
+      assert.ok(await Deno.stat(`${rig.data}/last-work`));
+      await client.close();
+    },
+  );
+}
 
 daemonTest(
   "when no way to start works, one error names each cause, the log and the command",
@@ -282,3 +289,17 @@ daemonTest("another user's process is refused before a byte is read", async () =
     /Refused a connection: it is of uid 65534/,
   );
 });
+
+daemonTest(
+  "a daemon that finds the lock held leaves the machine's folder to its holder",
+  async () => {
+    await using rig = new DaemonRig();
+    await Deno.mkdir(rig.paths.lock.replace(/\/[^/]*$/, ""), { recursive: true });
+    const self = await describeHolder({ role: "one-shot", operation: "destroy" });
+    await using _held = await tryFlock(rig.paths.lock, self);
+    const [program, ...args] = rig.command();
+    const { stdout } = await new Deno.Command(program, { args }).output();
+    assert.match(new TextDecoder().decode(stdout), /"already":\{"pid":/);
+    await assert.rejects(Deno.lstat(rig.paths.folder), Deno.errors.NotFound);
+  },
+);

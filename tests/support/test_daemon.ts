@@ -129,6 +129,14 @@ async function removedOnceListening({ folder, socket }: DaemonHost["paths"]): Pr
   await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
+/** The same with the file that the daemon is at gone first, the rest of the folder some time later. */
+async function removedBitByBit({ folder, daemonJson }: DaemonHost["paths"]): Promise<void> {
+  // What stands in its place keeps it from being written, as surely as its going would.
+  Deno.mkdirSync(daemonJson);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  Deno.removeSync(folder, { recursive: true });
+}
+
 if (import.meta.main) {
   const [data, id, delay] = Deno.args;
   Deno.exit(
@@ -151,7 +159,9 @@ if (import.meta.main) {
         }
         // As a destroy that was cut short and is taken up again, in the first daemon only.
         await Deno.writeTextFile(last, "done");
-        return { ...composition, ended: removedOnceListening(host.paths) };
+        return Deno.env.get("TEST_LAST_WORK_IS_LONG") === undefined
+          ? { ...composition, ended: removedOnceListening(host.paths) }
+          : { ...composition, leaving: () => true, ended: removedBitByBit(host.paths) };
       },
     }),
   );

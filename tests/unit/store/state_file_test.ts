@@ -253,3 +253,27 @@ Deno.test("removeMachineFolder: everything goes, the record last; kept drives ke
     assert.equal(Deno.readTextFileSync(`${home}/outside`), "stays");
   });
 });
+
+Deno.test("removeMachineFolder: what is written into the folder meanwhile goes with it", async () => {
+  for (let round = 0; round < 5; round++) {
+    await withMachine(async ({ rum, paths, record }) => {
+      await saveState(paths, record);
+      const begun = Promise.withResolvers<void>();
+      const write = async (name: string) => {
+        try {
+          for (let n = 0; n < 3000; n++) {
+            await Deno.writeTextFile(`${paths.folder}/${name}${n}`, "");
+            if (n === 10) begun.resolve();
+          }
+        } catch (error) {
+          if (!(error instanceof Deno.errors.NotFound)) throw error;
+        }
+      };
+      const writing = Promise.all([write("a"), write("b")]);
+      await begun.promise;
+      assert.deepEqual(await removeMachineFolder(rum, paths), { left: "nothing" });
+      await writing;
+      assert.throws(() => Deno.statSync(paths.folder), Deno.errors.NotFound);
+    });
+  }
+});

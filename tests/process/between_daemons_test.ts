@@ -1,0 +1,204 @@
+/** What commands say and do while a machine's background process comes, goes, or is no daemon at all. */
+import assert from "node:assert/strict";
+import { RumError } from "../../src/base/errors.ts";
+import { run as adopt } from "../../src/cli/adopt.ts";
+import { daemonClient } from "../../src/cli/daemon_client.ts";
+import { run as destroy } from "../../src/cli/destroy.ts";
+import { run as events } from "../../src/cli/events.ts";
+import { run as log } from "../../src/cli/log.ts";
+import { lookAt } from "../../src/cli/look.ts";
+import { withInclude } from "../../src/cli/ssh_include.ts";
+import type { Context, VerbCall } from "../../src/cli/verb.ts";
+import { oneShotStatus } from "../../src/daemon/alone.ts";
+import type { Engine } from "../../src/daemon/engine.ts";
+import { serveOneShot } from "../../src/daemon/one_shot.ts";
+import { ensureToken } from "../../src/daemon/token.ts";
+import { newRecord } from "../../src/machine/record.ts";
+import { rumPaths } from "../../src/plan/paths.ts";
+import { livingHolder } from "../../src/daemon/probe.ts";
+import { formatEvent, type MachineEvent } from "../../src/protocol/machine_events.ts";
+import { describeHolder, type LockHandle, tryFlock } from "../../src/store/flock.ts";
+import { bindConfigPath, ensureMachineFolder } from "../../src/store/machine_folder.ts";
+import { saveState } from "../../src/store/state_file.ts";
+import { createOutput } from "../../src/ui/output.ts";
+import { DaemonRig, daemonTest } from "../support/daemon_rig.ts";
+
+const code = (name: string) => (error: unknown) => error instanceof RumError && error.code === name;
+
+/** A machine on disk and a command's context over it; what the command prints comes in pieces. */
+class Bed extends DaemonRig {
+  readonly said: string[] = [];
+  readonly interrupts = new AbortController();
+  readonly #host = { uid: Deno.uid() ?? 0, home: this.data, xdgDataHome: this.data };
+  #heard = Promise.withResolvers<void>();
+
+  readonly context: Context = {
+    cwd: this.data,
+    env: Deno.env.toObject(),
+    host: this.#host,
+    paths: rumPaths(this.#host),
+    out: createOutput({
+      mode: "plain",
+      colour: false,
+      verbose: true,
+      quiet: false,
+      stdout: this.#ear(),
+      stderr: this.#ear(),
+    }),
+    globals: { verbose: false, quiet: false, noInput: true, machine: this.id },
+    signal: this.interrupts.signal,
+    canAsk: false,
+    stdinIsTerminal: false,
+    stdoutIsTerminal: false,
+  };
+
+  get target() {
+    return { id: this.id, paths: this.paths };
+  }
+
+  async make(): Promise<void> {
+    await ensureMachineFolder(this.context.paths, this.paths);
+    await bindConfigPath(this.paths, `${this.data}/gone/rum.toml`);
+    await ensureToken(this.paths.daemonToken);
+  }
+
+  async hold(role: "daemon" | "one-shot"): Promise<LockHandle> {
+    return (await tryFlock(this.paths.lock, await describeHolder({ role, operation: "down" })))!;
+  }
+
+  soon(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  async heard(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.said.join(""))) await this.#heard.promise;
+  }
+
+  #ear() {
+    return {
+      writeSync: (bytes: Uint8Array) => {
+        this.said.push(new TextDecoder().decode(bytes));
+        this.#heard.resolve();
+        this.#heard = Promise.withResolvers();
+        return bytes.length;
+      },
+    };
+  }
+}
+
+function call(options: VerbCall["options"], ...operands: string[]): VerbCall {
+  return { verb: [], operands, options };
+}
+
+function warning(seq: number, at: string, text: string): string {
+  return formatEvent({ v: 1, seq, at, kind: "warning", text } as MachineEvent) + "\n";
+}
+
+daemonTest("events -f outlives a lone down, and a machine that counts from 1 again", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  await Deno.writeTextFile(bed.paths.events, warning(41, "2026-01-01T00:00:00.000Z", "old"), {
+    mode: 0o600,
+  });
+  {
+    await using lock = await bed.hold("one-shot");
+    await using _voice = await serveOneShot({ paths: bed.paths, lock, status: () => ({}) });
+    const following = events(bed.context, call({ follow: true, since: "40" }));
+    await bed.heard(/old/);
+    // Two, so that it met the one that is no daemon between its looks at the file.
+    let file = "";
+    for (const [i, text] of ["new", "next"].entries()) {
+      file += warning(i + 1, `2026-01-02T00:00:0${i}.000Z`, text);
+      await Deno.writeTextFile(bed.paths.events, file);
+      const ended = following.then(() => assert.fail("it ended"));
+      await Promise.race([bed.heard(new RegExp(text)), ended]);
+    }
+    bed.interrupts.abort(new RumError("interrupted", "Interrupted by Ctrl+C"));
+    assert.equal(await following, 0);
+  }
+  assert.equal(bed.said.join("").match(/old|new|next/g)?.length, 3, bed.said.join(""));
+});
+
+daemonTest("while a daemon starts nobody says that it is gone", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  const configPath = `${bed.data}/gone/rum.toml`;
+  const record = newRecord({
+    id: bed.id,
+    uuid: "0".repeat(8) + "-0000-4000-8000-" + "0".repeat(12),
+    name: "rig",
+    hypervisorName: `rum-rig-${bed.id}`,
+    configPath,
+    rumVersion: "0.0.0",
+    now: new Date().toISOString(),
+  });
+  const phase = { kind: "running", text: "running", since: new Date().toISOString() } as const;
+  await saveState(bed.paths, { ...record, phase });
+  const starting = bed.ensure({ command: bed.command("500") });
+  while (await livingHolder(bed.paths.lock) === undefined) await bed.soon();
+  await (await daemonClient(bed.context, bed.target)).close();
+  await (await starting).close();
+  assert.doesNotMatch(bed.said.join(""), /was gone/);
+});
+
+daemonTest("status names what a lone down or destroy is at", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  await using lock = await bed.hold("one-shot");
+  const engine = {
+    id: bed.id,
+    record: { name: "rig" },
+    controller: { snapshot: () => ({ state: { kind: "absent" } }) },
+  } as unknown as Engine;
+  const status = () => oneShotStatus(engine, "destroy");
+  await using _voice = await serveOneShot({ paths: bed.paths, lock, status });
+  assert.deepEqual((await lookAt(bed.target)).daemon, { state: "busy", operation: "destroy" });
+});
+
+daemonTest("a log that went while the logs were listed is left out", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  await Deno.symlink("nowhere", `${bed.paths.logs}/script-went.log`);
+  await Deno.writeTextFile(`${bed.paths.logs}/boot.log`, "");
+  assert.equal(await log(bed.context, call({ list: true })), 0);
+  assert.match(bed.said.join(""), /boot/);
+  assert.doesNotMatch(bed.said.join(""), /went/);
+});
+
+daemonTest(
+  "a machine that is destroyed while adopt waits for it is not found, and not made anew",
+  async () => {
+    await using bed = new Bed();
+    await bed.make();
+    await Deno.writeTextFile(`${bed.data}/rum.toml`, "");
+    const lock = await bed.hold("one-shot");
+    const adopting = adopt(bed.context, call({}, bed.id));
+    adopting.catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await Deno.remove(bed.paths.folder, { recursive: true });
+    await lock.release();
+    await assert.rejects(adopting, code("machine_not_found"));
+  },
+);
+
+daemonTest(
+  "a machine whose daemon is killed at the very end of its destroy is gone, with its line for ssh",
+  async () => {
+    await using bed = new Bed();
+    await bed.make();
+    const config = `${bed.data}/.ssh/config`;
+    await Deno.writeTextFile(bed.paths.sshConfig, "Host rum-rig\n");
+    await Deno.mkdir(`${bed.data}/.ssh`, { mode: 0o700 });
+    const mine = "Host mine\n  Port 23\n";
+    await Deno.writeTextFile(config, withInclude(mine, bed.context.paths.data), { mode: 0o600 });
+    const lock = await bed.hold("daemon");
+    const destroying = destroy(bed.context, call({ yes: true }));
+    // It was there, and its daemon did not answer.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await Deno.remove(bed.paths.folder, { recursive: true });
+    await lock.release();
+    assert.equal(await destroying, 0);
+    assert.match(bed.said.join(""), /machine and its disks are gone/);
+    assert.equal(await Deno.readTextFile(config), mine);
+  },
+);
