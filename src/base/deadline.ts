@@ -33,7 +33,7 @@ export async function withDeadline<T>(
   };
   const onAbort = () => stop(options.signal!.reason);
   options.signal?.addEventListener("abort", onAbort, { once: true });
-  const timer = setTimeout(() => {
+  const late = () => {
     const seen = options.lastSeen?.();
     stop(
       new RumError(
@@ -43,7 +43,9 @@ export async function withDeadline<T>(
         options,
       ),
     );
-  }, options.timeoutMs);
+  };
+  // And a turn more: what came while this process was held up is read behind the timers of a turn.
+  let timer = setTimeout(() => timer = setTimeout(late, 0), options.timeoutMs);
   try {
     return await Promise.race([work(controller.signal), stopped]);
   } finally {
