@@ -54,7 +54,7 @@ async function inSync(box: Sandbox): Promise<void> {
       return rows.every((row) => ["in_sync", "mounted"].includes(row.state));
     },
     () => JSON.stringify(rows),
-    120_000,
+    300_000,
   );
 }
 
@@ -101,7 +101,7 @@ script = "cp /srv/copy/first /root/seen"
         (await box.ok(["exec", "-w", "/srv/copy", "--", "sh", "-c", FINGERPRINT])).stdout ===
           await fingerprint(copy),
       () => "the copy differs",
-      FULL ? 600_000 : 120_000,
+      600_000,
     );
   await box.ok(["up", "-d"], { timeoutMs: 900_000 });
 

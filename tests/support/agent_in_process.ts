@@ -12,6 +12,7 @@ import { createMux } from "../../src/wire/mux.ts";
 import type { Mux } from "../../src/wire/mux_types.ts";
 import { duplexPair } from "../../src/wire/pipe.ts";
 import "./libc_opened.ts";
+import { removeWhole } from "./rum.ts";
 
 export class MemoryTokens implements TokenStore {
   tokens: string[];
@@ -94,7 +95,7 @@ export async function agentBed(overrides: Partial<AgentOptions> = {}): Promise<A
       await agent.context.execs.endAll();
       await agent.context.services.close();
       await terminalsAtRest();
-      await Deno.remove(folder, { recursive: true });
+      await removeWhole(folder);
     },
   };
 }

@@ -162,7 +162,7 @@ export async function runCase(each: Case): Promise<void> {
 async function play(each: Case, world: FakeWorld, said: string[]): Promise<void> {
   const { scenario, at, act, next } = each;
   const run = async (args: readonly string[], env: Record<string, string> = {}) => {
-    const result = await world.rum(args, { env, timeoutMs: 60_000 });
+    const result = await world.rum(args, { env, timeoutMs: 180_000 });
     said.push(`$ rum ${args.join(" ")} → ${result.code}\n${result.stdout}${result.stderr}`);
     return result;
   };

@@ -148,7 +148,7 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
  * A process that is just ending may put a last line into a folder that is being removed; that must
  * not fail a test that passed, nor hide why another one failed.
  */
-async function removeWhole(folder: string): Promise<void> {
+export async function removeWhole(folder: string): Promise<void> {
   for (const end = performance.now() + 10_000;;) {
     try {
       return await Deno.remove(folder, { recursive: true });
@@ -170,7 +170,7 @@ export async function stopEverything(box: Sandbox): Promise<void> {
     return;
   }
   for (const id of ids) {
-    await box.rum(["-m", id, "destroy", "-y"], { timeoutMs: 60_000 }).catch(() => {});
+    await box.rum(["-m", id, "destroy", "-y"], { timeoutMs: 180_000 }).catch(() => {});
   }
 }
 
