@@ -77,7 +77,8 @@ export function createScriptLogs(
           log.line(at, "err", `[${event.count ?? 0} earlier lines are gone]`);
           break;
       }
-      await log.ready();
+      // Whoever is told that it ended may look into its log at once.
+      await (event.kind === "ended" ? log.flush() : log.ready());
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...open.values()].map((log) => log.close()));

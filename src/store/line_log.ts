@@ -24,7 +24,9 @@ export interface LineLog {
   line(at: Date, stream: Stream, text: string): void;
   /** Resolves once little enough is waiting; a writer that awaits it keeps memory flat. */
   ready(): Promise<void>;
-  /** Everything so far is in the file, or counted as lost. */
+  /** Resolves when everything so far is in the file, or counted as lost. */
+  flush(): Promise<void>;
+  /** As `flush`, and takes no more. */
   close(): Promise<void>;
 }
 
@@ -41,7 +43,7 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
   let closed = false;
   let running: Promise<void> | undefined;
 
-  const flush = async () => {
+  const write = async () => {
     while (pending.length > 0) {
       const lines = pending;
       pending = [];
@@ -58,6 +60,9 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
     }
     running = undefined;
   };
+  const flush = async () => {
+    while (running !== undefined) await running;
+  };
   return {
     path,
     line(at, stream, text) {
@@ -65,14 +70,15 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
       const line = `${at.toISOString()} ${stream === "out" ? "|" : "!"} ${text}\n`;
       pending.push(line);
       pendingChars += line.length;
-      running ??= Promise.resolve().then(flush);
+      running ??= Promise.resolve().then(write);
     },
     async ready() {
       while (pendingChars > PENDING_MAX) await running;
     },
+    flush,
     async close() {
       closed = true;
-      while (running !== undefined) await running;
+      await flush();
     },
   };
 }
