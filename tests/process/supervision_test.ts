@@ -189,6 +189,10 @@ Deno.test("The events of one full life: gapless, and replaying them reproduces s
   await world.ok(["up", "-d"]);
   assert.equal(await check(), "running");
   await world.ok(["service", "stop", "web"]);
+  // What the agent tells of its services is written down a moment after it was told.
+  const stopped = async () =>
+    Object.values(replay(await eventsOf(world)).services).filter((state) => state === "stopped");
+  await until("both are down in the log", async () => (await stopped()).length === 2);
   await check();
   await world.ok(["pause"]);
   assert.equal(await check(), "paused");
