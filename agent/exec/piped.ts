@@ -6,6 +6,7 @@
  * A background child may keep an output open for ever. After the program's own end an output that
  * stays silent for a while counts as drained: everything the program wrote is in the pipe by then.
  */
+import { patientTimer } from "../../src/base/patient_timer.ts";
 import { KIND } from "../../src/protocol/calls.ts";
 import type { ExecResult } from "../../src/protocol/agent.ts";
 import type { Call } from "../call.ts";
@@ -124,17 +125,14 @@ export async function drain(
 ): Promise<void> {
   const reader = stream.getReader();
   let state: "running" | "ended" | "left" = "running";
-  let silence: ReturnType<typeof setTimeout> | undefined;
+  let silence: ReturnType<typeof patientTimer> | undefined;
   // Silence counts while we listen, not while the host is slow to take what we have.
   let reading = true;
   // Cancelling ends the pending read: a race against a long-lived promise would grow with each read.
   const arm = () => {
-    clearTimeout(silence);
-    if (state === "ended" && reading) {
-      // And a turn more: what came while this process was held up is read behind the timers of a turn.
-      const leave = () => silence = setTimeout(() => reader.cancel().catch(() => {}), 0);
-      silence = setTimeout(leave, SILENT_MS);
-    }
+    silence?.cancel();
+    if (state !== "ended" || !reading) return;
+    silence = patientTimer(SILENT_MS, () => void reader.cancel().catch(() => {}));
   };
   ended.then(() => {
     if (state === "running") state = "ended";
@@ -144,7 +142,7 @@ export async function drain(
     for (;;) {
       const next = await reader.read();
       if (next.done) break;
-      clearTimeout(silence);
+      silence?.cancel();
       reading = false;
       await take(next.value);
       reading = true;
@@ -152,7 +150,7 @@ export async function drain(
     }
   } finally {
     state = "left";
-    clearTimeout(silence);
+    silence?.cancel();
     await reader.cancel().catch(() => {});
   }
 }

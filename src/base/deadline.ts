@@ -3,6 +3,7 @@
  * deadline says what it waited for, so the two come together here.
  */
 import { RumError, type RumErrorOptions } from "./errors.ts";
+import { patientTimer } from "./patient_timer.ts";
 
 /** What a wait was for, told when it ran out: "Waiting for the guest agent". */
 export interface DeadlineOptions extends RumErrorOptions {
@@ -33,7 +34,7 @@ export async function withDeadline<T>(
   };
   const onAbort = () => stop(options.signal!.reason);
   options.signal?.addEventListener("abort", onAbort, { once: true });
-  const late = () => {
+  const timer = patientTimer(options.timeoutMs, () => {
     const seen = options.lastSeen?.();
     stop(
       new RumError(
@@ -43,13 +44,11 @@ export async function withDeadline<T>(
         options,
       ),
     );
-  };
-  // And a turn more: what came while this process was held up is read behind the timers of a turn.
-  let timer = setTimeout(() => timer = setTimeout(late, 0), options.timeoutMs);
+  });
   try {
     return await Promise.race([work(controller.signal), stopped]);
   } finally {
-    clearTimeout(timer);
+    timer.cancel();
     options.signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -3,6 +3,7 @@
  * to nothing. It also reaches daemons of any other version.
  */
 import { isErrorCode, RumError } from "../base/errors.ts";
+import { patientTimer } from "../base/patient_timer.ts";
 import type { LineWord } from "../protocol/daemon.ts";
 
 export interface AskOptions {
@@ -26,14 +27,14 @@ export async function askLine(
   signal?.throwIfAborted();
   const { promise: over, reject: end } = Promise.withResolvers<never>();
   over.catch(() => {});
-  const timer = setTimeout(() => end(hungError(paths.socket, timeoutMs)), timeoutMs);
+  const timer = patientTimer(timeoutMs, () => end(hungError(paths.socket, timeoutMs)));
   const onAbort = () => end(signal!.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   const connecting = dial(paths.socket);
   try {
     return await Promise.race([connecting.then((conn) => converse(conn, word)), over]);
   } finally {
-    clearTimeout(timer);
+    timer.cancel();
     signal?.removeEventListener("abort", onAbort);
     // Also the one that comes after its deadline.
     connecting.then((conn) => conn.close(), () => {});

@@ -7,6 +7,7 @@
  *   established  said hello; at most 256, the next one is refused, and none is ever sent away
  *   line         said a whole line; takes what is free of those, and always 4 places more
  */
+import { patientTimer } from "../base/patient_timer.ts";
 import { DAEMON_LIMITS } from "../protocol/daemon.ts";
 
 export interface PlaceLimits {
@@ -45,10 +46,9 @@ export class Places {
     const left = Math.max(0, since + TIME_TO_SPEAK_MS - performance.now());
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onRoom = resolve;
-    // And a turn more: what came while this process was held up is read behind the timers of a turn.
-    let timer = setTimeout(() => timer = setTimeout(resolve, 0), left);
+    const timer = patientTimer(left, resolve);
     await promise;
-    clearTimeout(timer);
+    timer.cancel();
     this.#onRoom = undefined;
   }
 
