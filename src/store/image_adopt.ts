@@ -4,7 +4,14 @@
  */
 import { fileError } from "./ownership.ts";
 import { syncFolder } from "./atomic.ts";
-import { blobPath, type ImageLayout, readBlob, stampOf, writeBlob } from "./image_layout.ts";
+import {
+  blobPath,
+  type ImageLayout,
+  readBlob,
+  stampOf,
+  withBlobsLock,
+  writeBlob,
+} from "./image_layout.ts";
 import type { CachedImage, ImageFormat } from "./image_types.ts";
 
 export interface AdoptOptions {
@@ -15,6 +22,11 @@ export interface AdoptOptions {
 }
 
 export async function adoptFile(layout: ImageLayout, options: AdoptOptions): Promise<CachedImage> {
+  const operation = `keep image ${options.digest.slice(0, 12)}`;
+  return await withBlobsLock(layout, operation, () => adopt(layout, options));
+}
+
+async function adopt(layout: ImageLayout, options: AdoptOptions): Promise<CachedImage> {
   const { from, digest, format, virtualSizeBytes } = options;
   const path = blobPath(layout, digest, format);
   try {

@@ -17,6 +17,7 @@ import {
   removeIfThere,
   removeSource,
   stampOf,
+  withBlobsLock,
 } from "./image_layout.ts";
 import { inspectImage } from "./image_inspect.ts";
 import { describeHolder, tryFlock } from "./flock.ts";
@@ -89,6 +90,10 @@ export async function findImages(paths: RumPaths, text: string): Promise<ListedI
 /** @throws {RumError} `image_in_use` when a machine stands on it, with the machines' ids */
 export async function removeImage(paths: RumPaths, image: ListedImage): Promise<void> {
   const layout = await prepareCache(paths);
+  await withBlobsLock(layout, `remove image ${nameOf(image)}`, () => remove(paths, layout, image));
+}
+
+async function remove(paths: RumPaths, layout: ImageLayout, image: ListedImage): Promise<void> {
   // Asked again at the last moment: the list may be minutes old by now (a question was answered).
   const users = (await inUse(paths)).get(image.digest) ?? [];
   const handedOut = await readBlob(layout, image.digest);

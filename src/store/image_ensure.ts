@@ -26,6 +26,8 @@ import {
   readBlob,
   readSource,
   sourceKey,
+  stampOf,
+  withBlobsLock,
   withSourceLock,
   writeBlob,
 } from "./image_layout.ts";
@@ -64,6 +66,7 @@ export interface EnsuredImage extends CachedImage {
 }
 
 const LOCK_DEADLINE_MS = 2 * 60 * 60_000;
+const ATTEMPTS_MAX = 3;
 
 /**
  * @throws {RumError} `image_not_found`, `image_download`, `image_stalled`, `image_checksum`,
@@ -74,7 +77,30 @@ export async function ensureImage(options: EnsureImageOptions): Promise<EnsuredI
   const { image, paths, signal, arch } = options;
   const layout = await prepareCache(paths);
   const source = sourceOf(image, arch);
-  const ensured = await withSourceLock(layout, source, {
+  for (let attempt = 1;; attempt++) {
+    const ensured = await find(layout, source, options);
+    checkConfigDigest(ensured, image);
+    try {
+      if (ensured.cached) {
+        await verifyIfChanged(layout, ensured, { signal, progress: options.progress });
+      }
+      if (options.forMachine) await handOut(layout, ensured);
+      return ensured;
+    } catch (error) {
+      // Taken away by a prune before that could know of us: it is fetched once more.
+      const gone = error instanceof RumError && error.code === "image_not_found";
+      if (!gone || attempt === ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+async function find(
+  layout: ImageLayout,
+  source: string,
+  options: EnsureImageOptions,
+): Promise<EnsuredImage> {
+  const { image, signal } = options;
+  return await withSourceLock(layout, source, {
     operation: `fetch image ${image.base}`,
     deadlineMs: options.lockDeadlineMs ?? LOCK_DEADLINE_MS,
     signal,
@@ -88,12 +114,6 @@ export async function ensureImage(options: EnsureImageOptions): Promise<EnsuredI
         return await ensureUrl(layout, source, options);
     }
   });
-  checkConfigDigest(ensured, image);
-  if (ensured.cached) {
-    await verifyIfChanged(layout, ensured, { signal, progress: options.progress });
-  }
-  if (options.forMachine) await stampHandedOut(layout, ensured);
-  return ensured;
 }
 
 /**
@@ -261,11 +281,17 @@ function checkConfigDigest(ensured: EnsuredImage, image: ImageConfig): void {
   );
 }
 
-async function stampHandedOut(layout: ImageLayout, image: EnsuredImage): Promise<void> {
-  const blob = await readBlob(layout, image.digest);
-  if (blob !== undefined) {
+/** @throws {RumError} `image_not_found` when it is not there any more */
+async function handOut(layout: ImageLayout, image: EnsuredImage): Promise<void> {
+  await withBlobsLock(layout, `hand out image ${image.digest.slice(0, 12)}`, async () => {
+    const blob = await readBlob(layout, image.digest);
+    if (blob === undefined || await stampOf(image.path) === undefined) {
+      throw new RumError("image_not_found", `The image "${image.path}" was removed meanwhile`, {
+        hint: "rum image ls",
+      });
+    }
     await writeBlob(layout, { ...blob, handed_out_at: new Date().toISOString() });
-  }
+  });
 }
 
 function withBuildHint(error: unknown, name: string): unknown {

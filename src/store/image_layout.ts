@@ -8,6 +8,7 @@
  *     partial/<key>.part       a download under way, with <key>.json saying what of
  *     stages/                  of `image build`: finished stages, by recipe
  *     locks/<key>.lock         one download per source; never unlinked
+ *     locks/blobs.lock         while an image appears, is handed out or goes
  *
  * A blob appears by one rename, after its bytes are on disk and their hash is known; a record
  * appears after its blob. So whatever is killed, a name that is there is complete, and what is
@@ -154,14 +155,32 @@ export async function withSourceLock<T>(
   options: { operation: string; deadlineMs: number; signal?: AbortSignal },
   fn: () => Promise<T>,
 ): Promise<T> {
+  return await withLock(`${layout.locks}/${await sourceKey(source)}.lock`, options, fn);
+}
+
+const BLOBS_MS = 30_000;
+
+/**
+ * A file becomes an image, is given to a machine, or is taken away: never two of these at once, and
+ * each is short work. Within it a source's lock is not waited for.
+ */
+export async function withBlobsLock<T>(
+  layout: ImageLayout,
+  operation: string,
+  fn: () => Promise<T>,
+): Promise<T> {
+  return await withLock(`${layout.locks}/blobs.lock`, { operation, deadlineMs: BLOBS_MS }, fn);
+}
+
+async function withLock<T>(
+  path: string,
+  options: { operation: string; deadlineMs: number; signal?: AbortSignal },
+  fn: () => Promise<T>,
+): Promise<T> {
   const { operation, deadlineMs, signal } = options;
   const holder = await describeHolder({ role: "one-shot", operation, deadlineMs });
   try {
-    return await withFlock(
-      `${layout.locks}/${await sourceKey(source)}.lock`,
-      { holder, deadlineMs, signal },
-      fn,
-    );
+    return await withFlock(path, { holder, deadlineMs, signal }, fn);
   } catch (error) {
     if (!(error instanceof RumError) || error.code !== "busy") throw error;
     throw new RumError(

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { formatPins, readPins } from "../../src/store/rum_lock.ts";
 import { listImages, pruneImages, removeImage } from "../../src/store/image_cache.ts";
+import { describeHolder, tryFlock } from "../../src/store/flock.ts";
 import { inUse } from "../../src/store/image_in_use.ts";
 import { verifyInBackground } from "../../src/store/image_ensure.ts";
 import {
@@ -146,6 +147,24 @@ Deno.test("prune leaves an image alone that a machine was given a moment ago", a
   const image = await cached(b, true);
   assert.deepEqual((await pruneImages(b.paths)).removed, []);
   await Deno.stat(image.path);
+});
+
+Deno.test("an image that a prune takes while a machine is being given it is fetched once more", async () => {
+  await using b = await bench();
+  const before = await cached(b);
+  const holder = await describeHolder({ role: "one-shot", operation: "prune" });
+  const pruning = (await tryFlock(`${b.paths.images}/locks/blobs.lock`, holder))!;
+  const given = fetchImage(b, { base: `${b.folder}/local.qcow2`, kind: "path" }, {
+    forMachine: true,
+  });
+  // Long enough to have found it in the cache; where not, it is not found there and copied anew too.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await Deno.remove(`${b.paths.images}/blobs/${before.digest}.json`);
+  await Deno.remove(before.path);
+  await pruning.release();
+  const image = await given;
+  assert.equal(sha256(await Deno.readFile(image.path)), image.digest);
+  assert.deepEqual((await pruneImages(b.paths)).removed, []);
 });
 
 Deno.test("prune removes parts of downloads that nobody is at", async () => {
