@@ -92,12 +92,12 @@ async function follow(
   using observer = createObserver({ out, terminal: terminalOf() });
   using interrupts = interruptsTo(context, client, observer);
   let result;
-  let heard = false;
+  let heard: MachineEvent | undefined;
   try {
     result = await client.request("up", options, {
       onEvent(event) {
-        heard = true;
-        observer.event(event as unknown as MachineEvent);
+        heard = event as unknown as MachineEvent;
+        observer.event(heard);
       },
       ...(deadline === undefined ? {} : { signal: deadline }),
     });
@@ -111,7 +111,7 @@ async function follow(
       return code;
     }
     const error = toRumError(thrown);
-    if (error.code === "daemon_failed" && !heard && !interrupts.ended) {
+    if (error.code === "daemon_failed" && heard === undefined && !interrupts.ended) {
       throw new Unheard(error.code, error.message, { hint: error.hint, cause: error });
     }
     throw await waitForDaemon(error, target);
@@ -130,7 +130,8 @@ async function follow(
     out.document("up", { ...result, id: target.id }, () => sentenceOf(did, target));
     return exit;
   }
-  return await stay(context, target, client, observer, interrupts, result.owned === true);
+  const owned = result.owned === true;
+  return await stay(context, target, client, observer, interrupts, { owned, since: heard?.seq });
 }
 
 /** The machine is ready and this command owns it, or watches it: logs and events until the end. */
@@ -140,7 +141,7 @@ async function stay(
   client: DaemonClient,
   observer: Observer,
   interrupts: Interrupts,
-  owned: boolean,
+  { owned, since }: { readonly owned: boolean; readonly since: number | undefined },
 ): Promise<number> {
   const { out } = context;
   out.note(
@@ -154,7 +155,8 @@ async function stay(
   // Also where nothing happens any more: a bystander's interrupt, a machine that is off by now.
   interrupts.answered.then(() => over.abort());
   try {
-    await client.request("events", { follow: true }, {
+    // From the last one heard on: the machine may have gone off between the answer and this.
+    await client.request("events", { follow: true, ...(since === undefined ? {} : { since }) }, {
       signal: over.signal,
       onEvent(event) {
         const machine = event as unknown as MachineEvent;

@@ -23,11 +23,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     : context.globals.timeoutMs ?? DEFAULT_MS;
   const target = await targetOf(context);
   const start = performance.now();
-  await using client = await reachable(context, target, start + timeoutMs);
-  await client.request("wait", {
-    for: what,
-    timeout_ms: Math.max(1, Math.round(start + timeoutMs - performance.now())),
-  }, { signal: context.signal });
+  await waitFor(context, target, what, start + timeoutMs);
   const waited = Math.round(performance.now() - start);
   context.out.document(
     "wait",
@@ -48,6 +44,32 @@ export function requireCondition(what: string): void {
     `Cannot wait for "${what}": wanted agent, ready, port:N, service:NAME or exec:CMD`,
     { hint: "rum wait --help" },
   );
+}
+
+/** A background process that ends under it is followed by another, which is asked the same. */
+async function waitFor(
+  context: Context,
+  target: Target,
+  what: string,
+  end: number,
+): Promise<void> {
+  const { signal } = context;
+  for (;;) {
+    {
+      await using client = await reachable(context, target, end);
+      try {
+        const timeout_ms = Math.max(1, Math.round(end - performance.now()));
+        await client.request("wait", { for: what, timeout_ms }, { signal });
+        return;
+      } catch (thrown) {
+        const ended = thrown instanceof RumError &&
+          (thrown.code === "shutting_down" || thrown.code === "daemon_failed");
+        if (!ended || performance.now() > end) throw thrown;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    signal.throwIfAborted();
+  }
 }
 
 async function reachable(context: Context, target: Target, end: number): Promise<DaemonClient> {

@@ -1,6 +1,7 @@
 /** What commands say and do while a machine's background process comes, goes, or is no daemon at all. */
 import assert from "node:assert/strict";
 import { RumError } from "../../src/base/errors.ts";
+import { VERSION } from "../../src/base/version.ts";
 import { run as adopt } from "../../src/cli/adopt.ts";
 import { daemonClient } from "../../src/cli/daemon_client.ts";
 import { run as destroy } from "../../src/cli/destroy.ts";
@@ -8,6 +9,14 @@ import { run as events } from "../../src/cli/events.ts";
 import { run as log } from "../../src/cli/log.ts";
 import { lookAt } from "../../src/cli/look.ts";
 import { withInclude } from "../../src/cli/ssh_include.ts";
+import { run as up } from "../../src/cli/up.ts";
+import { run as wait } from "../../src/cli/wait.ts";
+import { buildName } from "../../src/daemon/client.ts";
+import type { LineHandlers } from "../../src/daemon/line_protocol.ts";
+import { publishSocket } from "../../src/daemon/publish.ts";
+import { DaemonServer } from "../../src/daemon/server.ts";
+import { anything, object } from "../../src/protocol/shape.ts";
+import { type CallIo, method, type MethodTable } from "../../src/wire/rpc_types.ts";
 import type { Context, VerbCall } from "../../src/cli/verb.ts";
 import { oneShotStatus } from "../../src/daemon/alone.ts";
 import type { Engine } from "../../src/daemon/engine.ts";
@@ -68,6 +77,29 @@ class Bed extends DaemonRig {
 
   soon(): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  /** This very process as the daemon, until disposed; the lock is the test's. */
+  async serve(methods: MethodTable): Promise<AsyncDisposable> {
+    const token = await ensureToken(this.paths.daemonToken);
+    const published = await publishSocket(this.paths);
+    const ping = method({ params: object({}), kind: "read", handle: () => ({}) });
+    const server = new DaemonServer({
+      info: { version: VERSION, build: buildName(), capabilities: [], configHash: () => undefined },
+      lines: {} as LineHandlers,
+      methods: { ...methods, ping },
+      token: () => Promise.resolve(token),
+      shuttingDown: new AbortController().signal,
+      log: () => {},
+    });
+    server.listen(published.listener, published.boundPath);
+    return {
+      async [Symbol.asyncDispose]() {
+        await server.stopAccepting();
+        await server.drain(50);
+        await published.remove();
+      },
+    };
   }
 
   async heard(pattern: RegExp): Promise<void> {
@@ -202,3 +234,64 @@ daemonTest(
     assert.equal(await Deno.readTextFile(config), mine);
   },
 );
+
+function stream(handle: (params: Record<string, unknown>, io: CallIo) => Promise<unknown>) {
+  return method({
+    params: anything(),
+    kind: "stream",
+    handle: (_context, params, io) => handle(params as Record<string, unknown>, io),
+  });
+}
+
+const unending = (io: CallIo) =>
+  new Promise<never>((_, reject) =>
+    io.signal.addEventListener("abort", () => reject(io.signal.reason), { once: true })
+  );
+
+daemonTest("wait goes on with the daemon that follows the one it asked", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  await using _lock = await bed.hold("daemon");
+  const asked = Promise.withResolvers<void>();
+  const first = await bed.serve({
+    wait: stream((_params, io) => {
+      asked.resolve();
+      return unending(io);
+    }),
+  });
+  const waiting = wait(bed.context, call({ for: "agent" }));
+  await asked.promise;
+  await first[Symbol.asyncDispose]();
+  await using _second = await bed.serve({ wait: stream(() => Promise.resolve({ met: "agent" })) });
+  assert.equal(await waiting, 0);
+});
+
+daemonTest("an attached up hears of the end that came right after its answer", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  await Deno.mkdir(`${bed.data}/gone`);
+  await Deno.writeTextFile(`${bed.data}/gone/rum.toml`, '[image]\nbase = "debian-12"\n');
+  await using _lock = await bed.hold("daemon");
+  const at = new Date().toISOString();
+  const phase = (seq: number, phase: string) => ({
+    v: 1,
+    seq,
+    at,
+    kind: "phase",
+    phase,
+    text: phase,
+  });
+  await using _daemon = await bed.serve({
+    up: stream(async (_params, io) => {
+      await io.emit(phase(7, "running"));
+      return { did: "ready", exit: 0, owned: true };
+    }),
+    events: stream(async ({ since }, io) => {
+      if (since === 7) await io.emit(phase(8, "stopped"));
+      return await unending(io);
+    }),
+  });
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("it stays")), 10_000));
+  assert.equal(await Promise.race([up(bed.context, call({ attach: true })), late]), 0);
+  assert.match(bed.said.join(""), /The machine is off/);
+});
