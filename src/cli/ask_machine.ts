@@ -9,6 +9,7 @@ import type { DaemonMethods } from "../protocol/daemon.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver } from "../ui/observer.ts";
 import { daemonClient } from "./daemon_client.ts";
+import { deafness } from "./deafness.ts";
 import { lateness } from "./lateness.ts";
 import { type Target, targetOf } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
@@ -41,12 +42,13 @@ export async function askMachine<M extends Change>(
     observer.event(event as MachineEvent);
     if (context.out.mode === "plain") sayLine(context, event as MachineEvent);
   };
-  using interrupt = interruptOf(context, client, () => observer.settle());
+  using interrupt = interruptOf(context, target, client, () => observer.settle());
   using late = lateness(context, method);
   try {
     const result = await Promise.race([
       client.request<Change>(method, params, { onEvent }),
       interrupt.answer,
+      interrupt.deaf,
       late.never,
     ]);
     observer.settle();
@@ -59,6 +61,7 @@ export async function askMachine<M extends Change>(
     };
   } catch (thrown) {
     observer.settle();
+    if (toRumError(thrown).code === "daemon_hung") throw thrown;
     // What was interrupted fails as a rule; what came of the interrupt is the better answer.
     if (!interrupt.asked) throw await waitForDaemon(thrown, target);
     const result = await interrupt.answer;
@@ -81,11 +84,20 @@ function sayLine(context: Context, event: MachineEvent): void {
 
 type Result = Readonly<Record<string, unknown>>;
 
+interface Interrupt extends Disposable {
+  readonly asked: boolean;
+  readonly answer: Promise<Result>;
+  /** Rejects when the daemon hears no interrupt. */
+  readonly deaf: Promise<never>;
+}
+
 function interruptOf(
   context: Context,
+  target: Target,
   client: DaemonClient,
   settle: () => void,
-): Disposable & { readonly asked: boolean; readonly answer: Promise<Result> } {
+): Interrupt {
+  const deaf = deafness(client, target);
   const { promise: answer, resolve } = Promise.withResolvers<Result>();
   let asked = false;
   const ask = () => {
@@ -95,6 +107,7 @@ function interruptOf(
       resolve,
       (thrown) => resolve({ did: "left", exit: toRumError(thrown).exitCode }),
     );
+    deaf.check();
   };
   context.signal.addEventListener("abort", ask, { once: true });
   context.onSecondInterrupt = ask;
@@ -104,6 +117,7 @@ function interruptOf(
       return asked;
     },
     answer,
+    deaf: deaf.never,
     [Symbol.dispose]() {
       context.signal.removeEventListener("abort", ask);
       context.onSecondInterrupt = undefined;

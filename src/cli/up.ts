@@ -8,6 +8,7 @@ import type { DaemonClient } from "../daemon/client.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver, type Observer } from "../ui/observer.ts";
 import { startedDaemon } from "./daemon_client.ts";
+import { deafness } from "./deafness.ts";
 import { lateness } from "./lateness.ts";
 import { nearestConfig } from "./nearest_config.ts";
 import { type Target, targetOf } from "./target.ts";
@@ -90,17 +91,18 @@ async function follow(
 ): Promise<number> {
   const { out } = context;
   using observer = createObserver({ out, terminal: terminalOf() });
-  using interrupts = interruptsTo(context, client, observer);
+  using interrupts = interruptsTo(context, target, client, observer);
   let result;
   let heard: MachineEvent | undefined;
   try {
-    result = await client.request("up", options, {
+    const asked = client.request("up", options, {
       onEvent(event) {
         heard = event as unknown as MachineEvent;
         observer.event(heard);
       },
       ...(deadline === undefined ? {} : { signal: deadline }),
     });
+    result = await Promise.race([asked, interrupts.deaf]);
   } catch (thrown) {
     observer.settle();
     if (deadline?.aborted) throw timedOut(context, client);
@@ -156,7 +158,10 @@ async function stay(
   interrupts.answered.then(() => over.abort());
   try {
     // From the last one heard on: the machine may have gone off between the answer and this.
-    await client.request("events", { follow: true, ...(since === undefined ? {} : { since }) }, {
+    const watched = client.request("events", {
+      follow: true,
+      ...(since === undefined ? {} : { since }),
+    }, {
       signal: over.signal,
       onEvent(event) {
         const machine = event as unknown as MachineEvent;
@@ -166,7 +171,9 @@ async function stay(
         }
       },
     });
+    await Promise.race([watched, interrupts.deaf]);
   } catch (thrown) {
+    if (toRumError(thrown).code === "daemon_hung") throw thrown;
     if (!over.signal.aborted && !interrupts.ended) throw await waitForDaemon(thrown, target);
   }
   const { code, did } = await interrupts.result();
@@ -178,13 +185,21 @@ interface Interrupts extends Disposable {
   /** `d`: leaves, the machine runs on. */
   detach(): void;
   readonly ended: boolean;
+  /** Rejects when the daemon hears no interrupt. */
+  readonly deaf: Promise<never>;
   /** Resolves when the first interrupt is answered. */
   readonly answered: Promise<void>;
   result(): Promise<{ code: number; did: string }>;
 }
 
 /** Ctrl+C goes to the machine's state machine, each further one too: it decides what it means. */
-function interruptsTo(context: Context, client: DaemonClient, observer: Observer): Interrupts {
+function interruptsTo(
+  context: Context,
+  target: Target,
+  client: DaemonClient,
+  observer: Observer,
+): Interrupts {
+  const deaf = deafness(client, target);
   let answer: Promise<{ code: number; did: string }> | undefined;
   let left = false;
   const answered = Promise.withResolvers<void>();
@@ -200,6 +215,7 @@ function interruptsTo(context: Context, client: DaemonClient, observer: Observer
       },
     );
     answer ??= asked;
+    deaf.check();
     asked.then(() => answered.resolve());
   };
   const onAbort = () => ask();
@@ -211,6 +227,7 @@ function interruptsTo(context: Context, client: DaemonClient, observer: Observer
       left = true;
       client.request("detach", {}).catch(() => {}).finally(() => client.close());
     },
+    deaf: deaf.never,
     answered: answered.promise,
     get ended() {
       return left || answer !== undefined;

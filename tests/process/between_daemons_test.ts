@@ -7,6 +7,7 @@ import { daemonClient } from "../../src/cli/daemon_client.ts";
 import { run as destroy } from "../../src/cli/destroy.ts";
 import { run as events } from "../../src/cli/events.ts";
 import { run as log } from "../../src/cli/log.ts";
+import { run as pause } from "../../src/cli/pause.ts";
 import { lookAt } from "../../src/cli/look.ts";
 import { withInclude } from "../../src/cli/ssh_include.ts";
 import { run as up } from "../../src/cli/up.ts";
@@ -87,7 +88,7 @@ class Bed extends DaemonRig {
     const server = new DaemonServer({
       info: { version: VERSION, build: buildName(), capabilities: [], configHash: () => undefined },
       lines: {} as LineHandlers,
-      methods: { ...methods, ping },
+      methods: { ping, ...methods },
       token: () => Promise.resolve(token),
       shuttingDown: new AbortController().signal,
       log: () => {},
@@ -294,4 +295,36 @@ daemonTest("an attached up hears of the end that came right after its answer", a
   const late = new Promise((_, reject) => setTimeout(() => reject(new Error("it stays")), 10_000));
   assert.equal(await Promise.race([up(bed.context, call({ attach: true })), late]), 0);
   assert.match(bed.said.join(""), /The machine is off/);
+});
+
+daemonTest("Ctrl+C ends commands whose daemon hears nobody any more", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  await Deno.mkdir(`${bed.data}/gone`);
+  await Deno.writeTextFile(`${bed.data}/gone/rum.toml`, '[image]\nbase = "debian-12"\n');
+  await using _lock = await bed.hold("daemon");
+  const asked = { up: Promise.withResolvers<void>(), pause: Promise.withResolvers<void>() };
+  let deaf = false;
+  const forEver = (name: keyof typeof asked) =>
+    stream((_params, io) => {
+      asked[name].resolve();
+      return unending(io);
+    });
+  await using _daemon = await bed.serve({
+    up: forEver("up"),
+    pause: forEver("pause"),
+    ping: stream((_params, io) => deaf ? unending(io) : Promise.resolve({})),
+    interrupt: stream((_params, io) => unending(io)),
+  });
+  const commands = [
+    up(bed.context, call({ attach: true })),
+    pause(bed.context, { ...call({}), verb: ["pause"] }),
+  ];
+  const ends = Promise.allSettled(commands);
+  await Promise.all([asked.up.promise, asked.pause.promise]);
+  deaf = true;
+  bed.interrupts.abort(new RumError("interrupted", "Interrupted by Ctrl+C"));
+  for (const end of await ends) {
+    assert.ok(end.status === "rejected" && code("daemon_hung")(end.reason), JSON.stringify(end));
+  }
 });
