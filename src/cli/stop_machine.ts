@@ -3,12 +3,13 @@
  * it here under the lock. Neither ever starts a daemon, and neither needs a good rum.toml.
  */
 import { RumError } from "../base/errors.ts";
-import { connectDaemon } from "../daemon/client.ts";
+import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
 import { endHungDaemon } from "../daemon/hung.ts";
 import { livingHolder } from "../daemon/probe.ts";
 import type { RequestInput } from "../machine/run.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver } from "../ui/observer.ts";
+import { type Deafness, deafness } from "./deafness.ts";
 import type { Target } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
 import type { Context } from "./verb.ts";
@@ -40,10 +41,12 @@ export async function stopMachine(
   for (let attempt = 1;; attempt++) {
     try {
       await using client = await connectDaemon(target.paths, { signal: context.signal });
-      const result = request.operation === "down"
-        ? await client.request("down", { force: false, ...request.params }, { onEvent })
-        : await client.request("destroy", {}, { onEvent });
-      return { ...result };
+      // Ctrl+C takes no word back that the daemon heard, but nobody waits for one that hears nothing.
+      using deaf = deafWhenInterrupted(context, client, target);
+      const asked = request.operation === "down"
+        ? client.request("down", { force: false, ...request.params }, { onEvent })
+        : client.request("destroy", {}, { onEvent });
+      return { ...await Promise.race([asked, deaf.never]) };
     } catch (thrown) {
       if (!(thrown instanceof RumError)) throw thrown;
       switch (thrown.code) {
@@ -75,6 +78,16 @@ export async function stopMachine(
       context.signal.throwIfAborted();
     }
   }
+}
+
+function deafWhenInterrupted(
+  { signal }: Context,
+  client: DaemonClient,
+  target: Target,
+): Disposable & Pick<Deafness, "never"> {
+  const { check, never } = deafness(client, target);
+  signal.addEventListener("abort", check, { once: true });
+  return { never, [Symbol.dispose]: () => signal.removeEventListener("abort", check) };
 }
 
 /** "taken": somebody got the lock before us, and may by now be one to ask. */
