@@ -145,9 +145,13 @@ async function logs(context: Context, target: Target, call: VerbCall): Promise<n
       { source: "daemon", at: line.at, text: printableLine(line.text, 8192) },
       () => `${line.at ?? ""} ${printableLine(line.text, 8192)}`.trimStart(),
     );
-  for (const line of await tailLog(path, given === 0 ? {} : { lines: given })) show(line);
+  // Following begins where the tail ends: what is written between the two is told, and once.
+  const upTo = await Deno.stat(path).then(({ size }) => size, () => 0);
+  for (const line of await tailLog(path, { upTo, ...(given === 0 ? {} : { lines: given }) })) {
+    show(line);
+  }
   if (call.options.follow !== true) return EXIT.ok;
-  for await (const line of followLog(path, { signal: context.signal })) show(line);
+  for await (const line of followLog(path, { signal: context.signal, from: upTo })) show(line);
   return EXIT.ok;
 }
 

@@ -3,6 +3,7 @@
  * go off. But one that does not even answer `ping`, which never waits, hears nobody: without this, a
  * command whose daemon is stopped could not be ended by Ctrl+C at all.
  */
+import { patientTimer } from "../base/patient_timer.ts";
 import { hungError } from "../daemon/ask_line.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { Target } from "./target.ts";
@@ -25,8 +26,8 @@ export function deafness(
   return {
     never,
     check() {
-      const timer = setTimeout(() => reject(hungError(paths.socket, PING_MS)), PING_MS);
-      client.request("ping", {}).catch(() => {}).finally(() => clearTimeout(timer));
+      const timer = patientTimer(PING_MS, () => reject(hungError(paths.socket, PING_MS)));
+      client.request("ping", {}).catch(() => {}).finally(timer.cancel);
     },
   };
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { RumError } from "../../src/base/errors.ts";
 import { VERSION } from "../../src/base/version.ts";
 import { run as adopt } from "../../src/cli/adopt.ts";
+import { run as daemon } from "../../src/cli/daemon.ts";
 import { daemonClient } from "../../src/cli/daemon_client.ts";
 import { run as destroy } from "../../src/cli/destroy.ts";
 import { run as down } from "../../src/cli/down.ts";
@@ -39,6 +40,7 @@ const code = (name: string) => (error: unknown) => error instanceof RumError && 
 /** A machine on disk and a command's context over it; what the command prints comes in pieces. */
 class Bed extends DaemonRig {
   readonly said: string[] = [];
+  onSaid?: (text: string) => void;
   readonly interrupts = new AbortController();
   readonly #host = { uid: Deno.uid() ?? 0, home: this.data, xdgDataHome: this.data };
   #heard = Promise.withResolvers<void>();
@@ -111,7 +113,9 @@ class Bed extends DaemonRig {
   #ear() {
     return {
       writeSync: (bytes: Uint8Array) => {
-        this.said.push(new TextDecoder().decode(bytes));
+        const text = new TextDecoder().decode(bytes);
+        this.said.push(text);
+        this.onSaid?.(text);
         this.#heard.resolve();
         this.#heard = Promise.withResolvers();
         return bytes.length;
@@ -337,3 +341,26 @@ daemonTest("Ctrl+C ends commands whose daemon hears nobody any more", async () =
     assert.ok(known, JSON.stringify(end));
   }
 });
+
+daemonTest(
+  "daemon logs -f loses no line that is written between its tail and its watch",
+  async () => {
+    await using bed = new Bed();
+    await bed.make();
+    const write = (line: string) =>
+      Deno.writeTextFileSync(bed.paths.daemonLog, `${new Date().toISOString()} ${line}\n`, {
+        append: true,
+      });
+    write("tail");
+    bed.onSaid = (text) => /tail/.test(text) && write("between");
+    const following = daemon(bed.context, { ...call({ follow: true }), verb: ["daemon", "logs"] });
+    await bed.heard(/tail/);
+    // Whoever lost the line before it hears this one.
+    const later = setInterval(() => write("later"), 50);
+    await bed.heard(/between|later/);
+    clearInterval(later);
+    bed.interrupts.abort(new RumError("interrupted", "Interrupted by Ctrl+C"));
+    assert.equal(await following, 0);
+    assert.equal(bed.said.join("").match(/between/g)?.length, 1, bed.said.join(""));
+  },
+);
