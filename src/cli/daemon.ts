@@ -15,6 +15,7 @@ import type { Context, VerbCall } from "./verb.ts";
 
 /** A release may take 30 s, and draining 2 s more. */
 const END_MS = 40_000;
+const AGAIN_MS = 500;
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
   const target = await targetOf(context);
@@ -113,23 +114,32 @@ async function restart(context: Context, target: Target): Promise<number> {
 async function release(context: Context, target: Target): Promise<boolean> {
   const { paths } = target;
   const { signal } = context;
-  const holder = await livingHolder(paths.lock);
-  if (holder !== undefined && holder.role !== "daemon") {
-    const { busyError } = await import("../store/flock.ts");
-    throw busyError(holder);
-  }
-  try {
-    await askLine(paths, "release", { timeoutMs: 10_000, signal });
-  } catch (thrown) {
-    if (!(thrown instanceof RumError) || thrown.code !== "daemon_unreachable") throw thrown;
-    // It may be ending already; whoever holds the lock is waited for below.
-    if (holder === undefined) return false;
-  }
-  const { waitForFlock, describeHolder } = await import("../store/flock.ts");
+  const { busyError, describeHolder, waitForFlock } = await import("../store/flock.ts");
+  const first = await livingHolder(paths.lock);
+  if (first !== undefined && first.role !== "daemon") throw busyError(first);
   const self = await describeHolder({ role: "one-shot", operation: "daemon stop" });
-  const lock = await waitForFlock(paths.lock, { holder: self, deadlineMs: END_MS, signal });
-  await lock.release();
-  return true;
+  let asked = false;
+  for (const end = performance.now() + END_MS;;) {
+    try {
+      // Again and again, because one that was only just starting did not hear it the first time.
+      await askLine(paths, "release", { timeoutMs: 10_000, signal });
+      asked = true;
+    } catch (thrown) {
+      if (!(thrown instanceof RumError) || thrown.code !== "daemon_unreachable") throw thrown;
+      if (first === undefined && !asked) return false;
+    }
+    try {
+      const lock = await waitForFlock(paths.lock, { holder: self, deadlineMs: AGAIN_MS, signal });
+      await lock.release();
+      return true;
+    } catch (thrown) {
+      if (!(thrown instanceof RumError) || thrown.code !== "busy") throw thrown;
+      // Another has it by now: the one that was meant has ended.
+      const holder = await livingHolder(paths.lock);
+      if (first !== undefined && holder !== undefined && holder.pid !== first.pid) return true;
+      if (performance.now() >= end) throw thrown;
+    }
+  }
 }
 
 async function logs(context: Context, target: Target, call: VerbCall): Promise<number> {

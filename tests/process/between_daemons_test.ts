@@ -364,3 +364,16 @@ daemonTest(
     assert.equal(bed.said.join("").match(/between/g)?.length, 1, bed.said.join(""));
   },
 );
+
+daemonTest("daemon stop ends a daemon that is only just starting", async () => {
+  await using bed = new Bed();
+  await bed.make();
+  const [program, ...args] = bed.command("700");
+  const starting = new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn();
+  while (await livingHolder(bed.paths.lock) === undefined) await bed.soon();
+  const stopping = daemon(bed.context, { ...call({}), verb: ["daemon", "stop"] });
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("it runs")), 20_000));
+  assert.equal(await Promise.race([stopping, late]), 0);
+  assert.match(bed.said.join(""), /has ended/);
+  assert.equal((await starting.status).code, 0);
+});
