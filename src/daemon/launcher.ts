@@ -48,6 +48,7 @@ const HUNG_MS = 10_000;
 const POLL_MS = 50;
 const PING_MS = 3000;
 const STARTS_MAX = 3;
+const CLOSED_MAX = 2;
 
 /**
  * A daemon that ends, or is stopped, may still have said welcome. While nothing was asked of it, that
@@ -77,7 +78,7 @@ async function settled(client: DaemonClient, socket: string, signal?: AbortSigna
 export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient> {
   const { paths, signal, note, clock = systemClock, timeoutMs = 60_000 } = options;
   const end = clock.monotonicMs() + timeoutMs;
-  const state: Progress = { endedHung: false, released: false, starts: 0 };
+  const state: Progress = { endedHung: false, released: false, starts: 0, closed: 0 };
   for (;;) {
     signal?.throwIfAborted();
     try {
@@ -113,6 +114,8 @@ interface Progress {
   released: boolean;
   /** Daemons that said they are ready and could not be reached afterwards. */
   starts: number;
+  /** How often in a row it was closed at once by who does not hold the lock. */
+  closed: number;
 }
 
 /** One step towards a connection; throws when there is none to be taken. */
@@ -141,9 +144,11 @@ async function resolveRefusal(
   }
   state.hungSince = undefined;
   const holder = await livingHolder(paths.lock);
-  if (holder === undefined && error.data?.kind !== "closed" && error.code !== "busy") {
-    return await start(options, state, clock);
-  }
+  if (holder === undefined && error.code !== "busy") {
+    // A daemon on its way out closes at once, and is gone soon; what goes on doing that is none.
+    state.closed = error.data?.kind === "closed" ? state.closed + 1 : 0;
+    if (state.closed === 0 || state.closed > CLOSED_MAX) return await start(options, state, clock);
+  } else state.closed = 0;
   if (holder !== undefined) {
     if (state.waitingFor?.pid !== holder.pid) {
       state.waitingFor = { pid: holder.pid, since: clock.monotonicMs() };

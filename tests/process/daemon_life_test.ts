@@ -6,6 +6,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { RumError } from "../../src/base/errors.ts";
 import { askLine } from "../../src/daemon/ask_line.ts";
 import { endHungDaemon } from "../../src/daemon/hung.ts";
+import { ensureToken } from "../../src/daemon/token.ts";
 import { probeDaemon } from "../../src/daemon/probe.ts";
 import { describeHolder, tryFlock } from "../../src/store/flock.ts";
 import { DaemonRig, daemonTest, netcat } from "../support/daemon_rig.ts";
@@ -133,6 +134,22 @@ daemonTest(
     assert.ok((await Deno.lstat(rig.paths.socket)).isSocket);
     listener.close();
     await silent;
+  },
+);
+
+daemonTest(
+  "a foreign listener that closes every connection at once is refused by name",
+  async () => {
+    await using rig = new DaemonRig();
+    await Deno.mkdir(rig.paths.folder, { recursive: true, mode: 0o700 });
+    await ensureToken(rig.paths.daemonToken);
+    using listener = Deno.listen({ transport: "unix", path: rig.paths.socket });
+    const closing = (async () => {
+      for await (const conn of listener) conn.close();
+    })();
+    await assert.rejects(rig.ensure(), /another process listens there/);
+    listener.close();
+    await closing;
   },
 );
 
