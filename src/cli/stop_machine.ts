@@ -9,7 +9,7 @@ import { livingHolder } from "../daemon/probe.ts";
 import type { RequestInput } from "../machine/run.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver } from "../ui/observer.ts";
-import { type Deafness, deafness } from "./deafness.ts";
+import { deafness } from "./deafness.ts";
 import type { Target } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
 import type { Context } from "./verb.ts";
@@ -41,12 +41,11 @@ export async function stopMachine(
   for (let attempt = 1;; attempt++) {
     try {
       await using client = await connectDaemon(target.paths, { signal: context.signal });
-      // Ctrl+C takes no word back that the daemon heard, but nobody waits for one that hears nothing.
-      using deaf = deafWhenInterrupted(context, client, target);
+      using interrupts = interruptsOf(context, client, target, request.operation);
       const asked = request.operation === "down"
         ? client.request("down", { force: false, ...request.params }, { onEvent })
         : client.request("destroy", {}, { onEvent });
-      return { ...await Promise.race([asked, deaf.never]) };
+      return { ...await Promise.race([asked, interrupts.end]) };
     } catch (thrown) {
       if (!(thrown instanceof RumError)) throw thrown;
       switch (thrown.code) {
@@ -80,14 +79,48 @@ export async function stopMachine(
   }
 }
 
-function deafWhenInterrupted(
-  { signal }: Context,
+/**
+ * An interrupt takes no word back that the daemon heard: the machine goes off all the same. The first
+ * Ctrl+C says so, the second one powers it off now (of a destroy, which is forced already: leaves). TERM,
+ * which nobody sends twice, leaves at once; and nobody waits for a daemon that hears nothing.
+ */
+function interruptsOf(
+  context: Context,
   client: DaemonClient,
   target: Target,
-): Disposable & Pick<Deafness, "never"> {
-  const { check, never } = deafness(client, target);
-  signal.addEventListener("abort", check, { once: true });
-  return { never, [Symbol.dispose]: () => signal.removeEventListener("abort", check) };
+  operation: StopRequest["operation"],
+): Disposable & { readonly end: Promise<never> } {
+  const { signal, out } = context;
+  const deaf = deafness(client, target);
+  const { promise: left, reject } = Promise.withResolvers<never>();
+  left.catch(() => {});
+  const leave = () =>
+    reject(
+      new RumError("interrupted", `Interrupted; the ${operation} goes on without this command`, {
+        hint: "rum status",
+      }),
+    );
+  const first = () => {
+    deaf.check();
+    if (!/Ctrl\+C/.test(String(signal.reason?.message))) return leave();
+    const again = operation === "down" ? "powers the machine off now" : "leaves it to that";
+    out.note(`Interrupted; the ${operation} goes on to its end. Again ${again}.`);
+  };
+  const second = () => {
+    if (operation === "destroy") return leave();
+    deaf.check();
+    client.request("down", { force: true }).catch(() => {});
+  };
+  signal.addEventListener("abort", first, { once: true });
+  context.onSecondInterrupt = second;
+  if (signal.aborted) first();
+  return {
+    end: Promise.race([deaf.never, left]),
+    [Symbol.dispose]() {
+      signal.removeEventListener("abort", first);
+      context.onSecondInterrupt = undefined;
+    },
+  };
 }
 
 /** "taken": somebody got the lock before us, and may by now be one to ask. */

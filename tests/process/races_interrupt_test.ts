@@ -201,6 +201,36 @@ Deno.test("interrupt: stopping, the second one forces", async () => {
   assert.ok(await world.disk() !== undefined);
 });
 
+Deno.test("interrupt: stopping, by rum down: Ctrl+C says what goes on, a second one forces", async () => {
+  await using world = await fakeWorld({ prefix: "rum-int-", shutdownTimeout: "10m" });
+  await world.ok(["up", "-d"]);
+  await world.behave({ ignoresShutdown: true });
+  const down = start(world, ["down"]);
+  await phase(world, /^stopping/);
+  down.signal("SIGINT");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await phase(world, /^stopping \(graceful/);
+  down.signal("SIGINT");
+  const { text } = await down.ended;
+  assert.match(text, /the down goes on to its end. Again powers the machine off now/);
+  assert.match(text, /powered off; nothing was deleted/);
+  assert.ok(!await world.powered());
+});
+
+Deno.test("interrupt: stopping, by rum down: TERM leaves, and the machine goes off all the same", async () => {
+  await using world = await fakeWorld({ prefix: "rum-int-", shutdownTimeout: "4s" });
+  await world.ok(["up", "-d"]);
+  await world.behave({ ignoresShutdown: true });
+  const down = start(world, ["down"]);
+  await phase(world, /^stopping/);
+  down.signal("SIGTERM");
+  const { code, text } = await down.ended;
+  assert.equal(code, 130, text);
+  assert.match(text, /the down goes on without this command/);
+  await phase(world, /^off|^stopped/);
+  assert.ok(!await world.powered());
+});
+
 Deno.test("interrupt: running, detached: an observer's Ctrl+C leaves, and says how to stop it", async () => {
   await using world = await fakeWorld({ prefix: "rum-int-" });
   await world.ok(["up", "-d"]);
