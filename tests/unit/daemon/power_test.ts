@@ -4,11 +4,16 @@ import { noteQemu } from "../../../src/daemon/power.ts";
 import type { QemuProcess } from "../../../src/machine/events.ts";
 
 /** Anything with a machine's UUID on its command line, as QEMU has it. */
-function running(uuid: string): Deno.ChildProcess {
-  return new Deno.Command("sh", {
+async function running(uuid: string): Promise<Deno.ChildProcess> {
+  const child = new Deno.Command("sh", {
     args: ["-c", "read -r _", "qemu", "-uuid", uuid],
     stdin: "piped",
   }).spawn();
+  // The kernel tells of a program's start before its command line can be read.
+  while (!(await Deno.readTextFile(`/proc/${child.pid}/cmdline`)).includes(uuid)) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return child;
 }
 
 function keeperOf(uuid: string, qemu?: QemuProcess) {
@@ -28,7 +33,7 @@ Deno.test("noteQemu: the process that runs is recorded, once, in place of one th
   const absent = keeperOf(uuid);
   await noteQemu(absent);
   assert.deepEqual(absent.saved, [], "nothing runs, nothing is recorded");
-  const child = running(uuid);
+  const child = await running(uuid);
   try {
     const stale = keeperOf(uuid, { pid: child.pid, start_time: 1 });
     await noteQemu(stale);
