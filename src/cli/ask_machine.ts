@@ -119,6 +119,7 @@ function interruptOf(
     answer,
     deaf: deaf.never,
     [Symbol.dispose]() {
+      deaf[Symbol.dispose]();
       context.signal.removeEventListener("abort", ask);
       context.onSecondInterrupt = undefined;
     },

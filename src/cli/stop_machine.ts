@@ -117,6 +117,7 @@ function interruptsOf(
   return {
     end: Promise.race([deaf.never, left]),
     [Symbol.dispose]() {
+      deaf[Symbol.dispose]();
       signal.removeEventListener("abort", first);
       context.onSecondInterrupt = undefined;
     },

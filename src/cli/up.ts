@@ -237,6 +237,7 @@ function interruptsTo(
       return await answer ?? { code: EXIT.ok, did: "stopped" };
     },
     [Symbol.dispose]() {
+      deaf[Symbol.dispose]();
       context.signal.removeEventListener("abort", onAbort);
       context.onSecondInterrupt = undefined;
     },
