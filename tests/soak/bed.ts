@@ -37,14 +37,15 @@ restart = "always"
 [services.ticker]
 command = ["sh", "-c", "while :; do date; sleep 5; done"]
 env = { SOAK_SERVICE = "ticker" }
-restart = "always"
+restart = { policy = "always", max = 1000 }
 
 [services.worker]
 command = ["sleep", "1000000"]
 env = { SOAK_SERVICE = "worker" }
 instances = 2
 after = ["ticker"]
-restart = "always"
+# More than the default of five: the hands may well kill one so often within a minute.
+restart = { policy = "always", max = 1000 }
 `;
 
 /** Processes that want to run, per processor, above which a guest may well not answer for 10 s. */
