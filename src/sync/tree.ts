@@ -3,7 +3,8 @@
  *
  * The order of the operations is what makes them applicable one by one:
  *   1  what stands in the way (a file where a folder must be, and the reverse) goes
- *   2  folders that were renamed, each after the parents of its new name
+ *   2  folders that were renamed, each after the parents of its new name; what came along with one and
+ *      stands in the way goes at once
  *   3  everything else that is new or changed, parents before children; renamed files among them
  *   4  what is gone, children before parents, when nothing can be renamed out of it any more
  *
@@ -50,18 +51,7 @@ export interface DiffOptions {
 export function diffTrees(base: Tree, now: Tree, options: DiffOptions = {}): Op[] {
   const ops: Op[] = [];
   let old = new Map(base);
-  const blocked: string[] = [];
-  for (const path of [...now.keys()].sort()) {
-    const before = old.get(path);
-    if (before === undefined || before.type === now.get(path)!.type) continue;
-    blocked.push(path);
-  }
-  for (const path of blocked) {
-    for (const gone of below(old, path).sort(deepestFirst)) {
-      ops.push({ op: "remove", path: gone });
-      old.delete(gone);
-    }
-  }
+  clearTheWay(old, now, [...now.keys()].sort(), ops);
   const made = new Set<string>();
   if (options.renames !== false) old = folderRenames(old, now, ops, made);
   const sources = options.renames === false ? new Map<number, Entry>() : renameSources(old, now);
@@ -85,6 +75,25 @@ export function diffTrees(base: Tree, now: Tree, options: DiffOptions = {}): Op[
   const gone = [...old.keys()].filter((path) => !now.has(path)).sort(deepestFirst);
   for (const path of gone) ops.push({ op: "remove", path });
   return ops;
+}
+
+/** Of `paths`, what is of another type now goes, with all below it. */
+function clearTheWay(
+  old: Map<string, Entry>,
+  now: Tree,
+  paths: readonly string[],
+  ops: Op[],
+): void {
+  const blocked = paths.filter((path) => {
+    const [before, after] = [old.get(path), now.get(path)];
+    return before !== undefined && after !== undefined && before.type !== after.type;
+  });
+  for (const path of blocked) {
+    for (const gone of below(old, path).sort(deepestFirst)) {
+      ops.push({ op: "remove", path: gone });
+      old.delete(gone);
+    }
+  }
 }
 
 /** What makes one entry right; undefined when it is. */
@@ -156,6 +165,8 @@ function folderRenames(
       moved.set(next, next === path ? each : { ...each, path: next });
     }
     old = moved;
+    // What came along may stand where something else belongs.
+    clearTheWay(old, now, below(old, entry.path), ops);
     gone = goneFolders(old, now);
   }
   return old;

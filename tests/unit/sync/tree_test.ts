@@ -191,6 +191,16 @@ Deno.test("diffTrees: the operations carried out in order turn any tree into any
   );
 });
 
+Deno.test("diffTrees: what came along with a renamed folder and stands in the way goes first", () => {
+  const base = tree(folder("c", 1), file("c/a", 12));
+  const now = tree(folder("a", 1), folder("a/a", 2));
+  const state = new Map(base);
+  const ops = diffTrees(base, now);
+  for (const op of ops) carryOut(state, op);
+  assert.deepEqual(essence(state), essence(now));
+  assert.deepEqual(ops.map(({ op }) => op), ["rename", "remove", "folder"]);
+});
+
 Deno.test("diffTrees: nothing to do between equals", () => {
   fc.assert(fc.property(anyTree, (any) => assert.deepEqual(diffTrees(any, any), [])));
 });
