@@ -33,7 +33,11 @@ export async function serveOneShot(options: OneShotOptions): Promise<AsyncDispos
       configHash: () => undefined,
     },
     lines: {
-      ping: () => ({ version: VERSION, pid: Deno.pid, uptime_ms: performance.now() - started }),
+      ping: () => ({
+        version: VERSION,
+        pid: Deno.pid,
+        uptime_ms: Math.round(performance.now() - started),
+      }),
       status: () => options.status(),
       release: busy,
       shutdown: () => Promise.resolve().then(busy),

@@ -208,7 +208,11 @@ class Daemon {
   }
 
   #server(composition: Composition, token: string): DaemonServer {
-    const ping = () => ({ version: VERSION, pid: Deno.pid, uptime_ms: this.#uptimeMs() });
+    const ping = () => ({
+      version: VERSION,
+      pid: Deno.pid,
+      uptime_ms: Math.round(this.#uptimeMs()),
+    });
     const release = (why: string) => {
       this.#release(why);
       return { releasing: true, pid: Deno.pid };

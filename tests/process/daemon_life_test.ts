@@ -166,8 +166,10 @@ daemonTest(
       assert.equal(await mode(path), 0o600, path);
     }
     const record = JSON.parse(await Deno.readTextFile(rig.paths.daemonJson));
-    const { pid } = await client.request("ping") as { pid: number };
+    const ping = await client.request("ping") as { pid: number; uptime_ms: number };
+    const { pid } = ping;
     assert.equal(record.pid, pid);
+    assert.ok(Number.isInteger(ping.uptime_ms), "as the published schema has it");
     assert.equal(record.socket, rig.paths.socket);
     assert.equal(await rig.pid(), pid);
     const before = Deno.lstatSync(rig.paths.folder);
