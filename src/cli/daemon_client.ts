@@ -4,7 +4,6 @@
  */
 import { RumError } from "../base/errors.ts";
 import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
-import { livingHolder } from "../daemon/probe.ts";
 import { lastingCommand, PACKED_FILE, selfCommand } from "../daemon/self_command.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
@@ -71,6 +70,7 @@ export async function daemonClient(context: Context, target: Target): Promise<Da
     if (!await isPowered(target)) {
       throw new RumError("not_running", "The machine is not running", { hint: "rum up -d" });
     }
+    const { livingHolder } = await import("../daemon/probe.ts");
     // A holder of the lock is one that starts or ends just now, and is waited for.
     if (await livingHolder(target.paths.lock) === undefined) {
       context.out.note(
