@@ -5,6 +5,7 @@
  */
 import { VERSION } from "../src/base/version.ts";
 import { type Agent, createAgent } from "./agent.ts";
+import { keepLean } from "./give_back.ts";
 import { serveLinks } from "./link.ts";
 import { AGENT_USAGE, type AgentOptions, parseAgentOptions } from "./options.ts";
 import { keepOwnProgram, replaceProcess } from "./program.ts";
@@ -55,6 +56,7 @@ async function run(options: AgentOptions): Promise<number> {
     "keeping the program",
   );
 
+  void keepLean({ signal: stop.signal });
   const links = serveLinks({
     link: options.link,
     serve: (mux) => background(agent.serve(mux), "a link"),

@@ -242,6 +242,7 @@ Deno.test("a daemon does not inherit its starter's service manager", () => {
   assert.deepEqual(daemonEnv({ HOME: "/h", NOTIFY_SOCKET: "/run/n", GONE: undefined }), {
     HOME: "/h",
     DENO_V8_FLAGS: SMALL_HEAP,
+    MALLOC_ARENA_MAX: "1",
   });
   assert.equal(daemonEnv({ DENO_V8_FLAGS: "--mine" }).DENO_V8_FLAGS, "--mine");
 });

@@ -1,0 +1,41 @@
+/**
+ * An agent lives as long as its guest and mostly waits, so what a burst of work took of the C library's
+ * heap goes back every minute: free pieces in the middle of it stay resident otherwise, and after days
+ * of work they are most of what the agent has.
+ *
+ * Distributors' kernels join pages to huge ones wherever they may ("always"), and one page in use is
+ * enough for that: what was given back would be filled up with zeros again. So the heap opts out, by
+ * madvise on itself; the switch for a whole process would be inherited by every program it starts.
+ */
+import { libc } from "../ffi/libc.ts";
+import { type Clock, systemClock } from "../src/base/clock.ts";
+
+const EVERY_MS = 60_000;
+const MADV_NOHUGEPAGE = 15;
+
+/** Runs until the signal; where a C library lacks the calls things stay as they are. */
+export async function keepLean(
+  { signal, clock = systemClock }: { readonly signal: AbortSignal; readonly clock?: Clock },
+): Promise<void> {
+  try {
+    for (;;) {
+      giveBack(await Deno.readTextFile("/proc/self/maps"));
+      await clock.sleep(EVERY_MS, { signal });
+    }
+  } catch {
+    // The signal, or a guest that does not offer this: nothing depends on it.
+  }
+}
+
+function giveBack(maps: string): void {
+  for (const { start, length } of heaps(maps)) libc("madvise")(start, length, MADV_NOHUGEPAGE);
+  libc("malloc_trim")(0n);
+}
+
+/** More than one mapping once it grew after it had opted out. */
+export function heaps(maps: string): { readonly start: bigint; readonly length: bigint }[] {
+  return [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) .* \[heap\]$/gm)].map(([, from, to]) => {
+    const start = BigInt(`0x${from}`);
+    return { start, length: BigInt(`0x${to}`) - start };
+  });
+}
