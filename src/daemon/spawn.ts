@@ -115,7 +115,8 @@ export async function systemdRunDaemon(options: SpawnOptions): Promise<void> {
 }
 
 /** No secret travels in a unit's properties: names of places and rum's own switches only. */
-const PASSED_ON = /^(HOME|PATH|LANG|USER|LOGNAME|XDG_[A-Z_]+|RUM_[A-Z_]+|DENO_[A-Z_]+|MALLOC_ARENA_MAX)$/;
+const PASSED_ON =
+  /^(HOME|PATH|LANG|USER|LOGNAME|XDG_[A-Z_]+|RUM_[A-Z_]+|DENO_[A-Z_]+|MALLOC_ARENA_MAX)$/;
 
 export function parseReadiness(line: string): Readiness | undefined {
   try {
