@@ -25,7 +25,7 @@ import { MarkFiles } from "./marks.ts";
 import { schedule } from "./schedule.ts";
 import { runScript } from "./script.ts";
 import { Spool } from "./spool.ts";
-import { waitFor, waitsFor } from "./waits.ts";
+import { type Wait, waitFor, waitsFor, waitsForNothing } from "./waits.ts";
 
 interface Run {
   readonly result: Promise<ProvisionResult>;
@@ -150,11 +150,16 @@ export class Provisioner {
     signal: AbortSignal,
   ): Promise<ProvisionResult> {
     const { bootId } = this.#facts;
-    const boot = await this.marks.readBoot() ?? {};
+    const { root } = this.#options;
+    const before = await this.marks.readBoot();
+    const boot = before ?? {};
     const { run, skipped } = schedule(params.scripts, params.run, await this.marks.read(), boot);
     await this.marks.claimBoot();
     const ran: ProvisionResult["ran"] = [];
-    if (run.length > 0) await this.#waitForBasics(params, signal);
+    if (run.length > 0) await this.#waitFor(waitsFor(params.waits, root), signal);
+    else if (before === undefined) {
+      await this.#waitFor(waitsForNothing(params.waits, root), signal);
+    }
     for (const script of run) {
       signal.throwIfAborted();
       self.begun = true;
@@ -223,8 +228,8 @@ export class Provisioner {
     return outcome;
   }
 
-  async #waitForBasics(params: ProvisionParams, signal: AbortSignal): Promise<void> {
-    for (const wait of waitsFor(params.waits, this.#options.root)) {
+  async #waitFor(waits: readonly Wait[], signal: AbortSignal): Promise<void> {
+    for (const wait of waits) {
       const missing = await wait.look();
       if (missing === undefined) continue;
       await this.spool.append({

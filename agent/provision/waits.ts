@@ -2,6 +2,9 @@
  * What the first script may rely on: a route and a name server, the user, and package databases that
  * nobody holds. Each is waited for within a bound and by name; a bound that passes is said in the
  * script's own output and the script runs, because its failure tells more than ours would.
+ *
+ * Where nothing runs, a boot still has its network before the machine is called ready: whoever was told
+ * so types `rum exec -- apt-get update` next.
  */
 import type { ProvisionParams } from "../../src/protocol/agent.ts";
 import { type Account, findAccount } from "../accounts.ts";
@@ -32,11 +35,18 @@ export function waitsFor(wanted: ProvisionParams["waits"], root: string): Wait[]
       },
     });
   }
-  if (wanted?.network === true) {
-    waits.push({ name: "network", timeoutMs: 60_000, look: () => lookForNetwork(root) });
-  }
+  if (wanted?.network === true) waits.push(networkWait(root, 60_000));
   waits.push({ name: "package locks", timeoutMs: 180_000, look: () => lookForPackageLocks(root) });
   return waits;
+}
+
+/** Shorter, because a guest may well have no network on purpose and nothing to run that wants one. */
+export function waitsForNothing(wanted: ProvisionParams["waits"], root: string): Wait[] {
+  return wanted?.network === true ? [networkWait(root, 15_000)] : [];
+}
+
+function networkWait(root: string, timeoutMs: number): Wait {
+  return { name: "network", timeoutMs, look: () => lookForNetwork(root) };
 }
 
 export async function waitFor(

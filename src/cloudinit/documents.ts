@@ -6,6 +6,7 @@
  * cloud-init parses YAML 1.1, where `yes`, `on`, `0777`, `1:20` and `<<` are no strings. So every
  * string is quoted; the emitter's own 1.1 mode leaves `<<` bare. It is loaded on first use.
  */
+import { findEntry } from "../image/catalogue.ts";
 import type { Plan } from "../plan/types.ts";
 import { BOOT_COMMAND } from "./boot_script.ts";
 
@@ -38,11 +39,25 @@ export async function userData(user: GuestUser): Promise<string> {
   return `#cloud-config\n${await yaml(document)}`;
 }
 
-/** The instance is the machine: a new one only with a new disk, which knows no old one. */
+/**
+ * The instance is the machine: a new one only with a new disk, which knows no old one.
+ *
+ * `dsmode: local` lets cloud-init do its work in its first stage instead of the second, which waits for
+ * the network and starts Python anew: the agent is up seconds earlier. Not where the first stage may
+ * come before the file system that holds /home: the user's folder would be made below it.
+ */
 export async function metaData(
-  plan: { readonly id: string; readonly hostname: string },
+  plan: {
+    readonly id: string;
+    readonly hostname: string;
+    readonly image: { readonly base: string };
+  },
 ): Promise<string> {
-  return await yaml({ "instance-id": `rum-${plan.id}`, "local-hostname": plan.hostname });
+  return await yaml({
+    "instance-id": `rum-${plan.id}`,
+    "local-hostname": plan.hostname,
+    ...(findEntry(plan.image.base)?.earlyCloudInit ? { dsmode: "local" } : {}),
+  });
 }
 
 /**

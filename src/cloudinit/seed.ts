@@ -25,7 +25,7 @@ export interface Seed {
 }
 
 export async function makeSeed(
-  plan: Pick<Plan, "id" | "hostname" | "user" | "ssh" | "nics" | "autologin" | "agent">,
+  plan: Pick<Plan, "id" | "hostname" | "image" | "user" | "ssh" | "nics" | "autologin" | "agent">,
   options: SeedOptions,
 ): Promise<Seed> {
   const keys = [options.machineKey.trim(), ...plan.ssh.authorizedKeys];

@@ -261,7 +261,7 @@ export async function runScripts(
     scripts: [...plan.scripts],
     // What failed in this boot is what whoever asks again wants to see run.
     run: scope === "due" ? "retry" : scope,
-    waits: { network: plan.nics.length > 0, user: plan.user.name },
+    waits: { network: hasRoute(plan), user: plan.user.name },
     ...(logs.have === undefined ? {} : { have: logs.have }),
   };
   const result = await client.provision(params, (event) => logs.take(event), { signal });
@@ -283,6 +283,12 @@ export async function runScripts(
     );
   }
   return result;
+}
+
+/** Whether the guest gets a way out at all: a machine on an isolated network only has none to wait for. */
+function hasRoute(plan: Plan): boolean {
+  return plan.nics.some((nic) => nic.kind === "user") ||
+    plan.networks.some((network) => network.forward === "nat");
 }
 
 function doneScripts(plan: Plan, result: ProvisionResult): Record<string, string> {

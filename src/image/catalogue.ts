@@ -23,6 +23,11 @@ export interface CatalogueEntry {
   readonly sources: Partial<Readonly<Record<Arch, CatalogueSource>>>;
   /** `rum image build` can make it from packages. */
   readonly buildable: boolean;
+  /**
+   * cloud-init may do all its work in its first stage, before the network: nothing that it writes to
+   * (/home, /var, /etc) is mounted later than the root, and rum was seen to boot it so.
+   */
+  readonly earlyCloudInit: boolean;
 }
 
 const ARCHES: readonly Arch[] = ["x86_64", "aarch64"];
@@ -39,8 +44,9 @@ function entry(
   name: string,
   title: string,
   place: (arch: Arch) => Place,
-  options: { buildable?: boolean; arches?: readonly Arch[] } = {},
+  options: { buildable?: boolean; earlyCloudInit?: boolean; arches?: readonly Arch[] } = {},
 ): CatalogueEntry {
+  const { buildable = false, earlyCloudInit = false } = options;
   const sources: Partial<Record<Arch, CatalogueSource>> = {};
   for (const arch of options.arches ?? ARCHES) {
     const { folders, file, checksums } = place(arch);
@@ -49,7 +55,7 @@ function entry(
       checksumUrls: folders.map((folder) => `${folder}/${checksums}`),
     };
   }
-  return { name, title, sources, buildable: options.buildable ?? false };
+  return { name, title, sources, buildable, earlyCloudInit };
 }
 
 const debian = (version: number, suite: string) =>
@@ -57,7 +63,7 @@ const debian = (version: number, suite: string) =>
     folders: [`https://cloud.debian.org/images/cloud/${suite}/latest`],
     file: `debian-${version}-genericcloud-${DEB_ARCH[arch]}.qcow2`,
     checksums: "SHA512SUMS",
-  }), { buildable: true });
+  }), { buildable: true, earlyCloudInit: true });
 
 const ubuntu = (version: string, suite: string) =>
   entry(`ubuntu-${version}`, `Ubuntu ${version} LTS (${suite})`, (arch) => ({

@@ -138,6 +138,35 @@ Deno.test("an edited Boot script is the one that runs at the next boot, once", a
   assert.deepEqual(texts, ["new"]);
 });
 
+Deno.test("with nothing to run, a boot waits for its network once, if it gets one", async () => {
+  const root = await Deno.makeTempDir({ prefix: "rum-root-" });
+  await using bed = await agentBed({ root });
+  await Deno.mkdir(`${root}/etc`);
+  const { spool } = bed.agent.context.provisioner;
+  const nothing = async () =>
+    await provision(await bed.connect(), [], { waits: { network: true } });
+  const nameServer = setTimeout(
+    () => Deno.writeTextFileSync(`${root}/etc/resolv.conf`, "nameserver 127.0.0.1\n"),
+    500,
+  );
+  const { result, events } = await nothing();
+  clearTimeout(nameServer);
+  assert.ok(result.ok);
+  assert.match(
+    events[0]?.message ?? "nothing",
+    /^Waiting for network: no (name server|default route) yet$/,
+  );
+  const said = spool.lastSeq;
+  await Deno.remove(`${root}/etc/resolv.conf`);
+  await nothing();
+  assert.equal(spool.lastSeq, said, "the boot had its wait");
+  await using booted = await reboot(bed, "boot-2");
+  const { run } = await booted.context.provisioner.begin({ scripts: [], run: "due" });
+  assert.ok((await run.result).ok);
+  assert.equal(booted.context.provisioner.spool.lastSeq, 0, "no way out was promised");
+  await Deno.remove(root, { recursive: true });
+});
+
 Deno.test("a boot that waits without a host yields to one that comes with newer scripts", async () => {
   // A root of its own: this test takes its users away.
   const root = await Deno.makeTempDir({ prefix: "rum-root-" });

@@ -18,6 +18,17 @@ Deno.test("network-config is not there at all when there are no cards", async ()
   assert.equal(await networkConfig([]), undefined);
 });
 
+Deno.test("cloud-init works before the network only in images that are known to bear it", async () => {
+  const early = async (base: string) =>
+    /^dsmode: "local"$/m.test(await metaData({ id: "12345678", hostname: "h", image: { base } }));
+  assert.equal(await early("debian-12"), true);
+  assert.equal(await early("debian-bookworm"), true);
+  // Fedora mounts /home after cloud-init's first stage has begun.
+  for (const base of ["fedora-43", "/disk.qcow2", "https://example.org/debian-12"]) {
+    assert.equal(await early(base), false, base);
+  }
+});
+
 Deno.test("user-data holds no password, whatever the user", async () => {
   assert.doesNotMatch(await userData(user), /plain_text_passwd|hashed_passwd|chpasswd/);
 });
@@ -68,7 +79,10 @@ Deno.test("cloud-init as the reader of what is written for it", async (t) => {
     const read = JSON.parse(await ci.python(code, text));
     assert.deepEqual(read.users[0].ssh_authorized_keys, all);
     const meta = JSON.parse(
-      await ci.python(code, await metaData({ id: "12345678", hostname: "0777" })),
+      await ci.python(
+        code,
+        await metaData({ id: "12345678", hostname: "0777", image: { base: "/disk.qcow2" } }),
+      ),
     );
     assert.deepEqual(meta, { "instance-id": "rum-12345678", "local-hostname": "0777" });
   });
