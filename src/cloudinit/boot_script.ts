@@ -45,8 +45,11 @@ put() {
 
 mkdir -p /var/lib/rum ${AGENT_STATE} "$units/multi-user.target.wants"
 chmod 0700 /var/lib/rum
+unit=$units/rum-agent.service
+reload=
+[ ! -e "$unit" ] || reload=1
 put "$seed/rum-start.sh" ${AGENT_STATE}/start 0755
-put "$seed/rum-agent.service" "$units/rum-agent.service" 0644
+put "$seed/rum-agent.service" "$unit" 0644
 # As "systemctl enable" does, without the second it takes under emulation.
 [ -L "$units/multi-user.target.wants/rum-agent.service" ] ||
   ln -sf ../rum-agent.service "$units/multi-user.target.wants/rum-agent.service"
@@ -54,6 +57,7 @@ put "$seed/rum-agent.service" "$units/rum-agent.service" 0644
 login=$units/serial-getty@.service.d/rum-autologin.conf
 if [ -f "$seed/rum-autologin.conf" ]; then
   put "$seed/rum-autologin.conf" "$login" 0644
+  reload=1
 elif [ -f "$login" ]; then
   rm -f "$login"
   changed=1
@@ -61,11 +65,15 @@ fi
 
 if [ -n "$changed" ]; then
   if command -v restorecon > /dev/null 2>&1; then
-    restorecon -R "$units/rum-agent.service" ${AGENT_STATE} || true
+    restorecon -R "$unit" ${AGENT_STATE} || true
   fi
-  systemctl daemon-reload
+  # A second under emulation, and systemd finds a unit that it never heard of without it.
+  [ -z "$reload" ] || systemctl daemon-reload
 fi
-systemctl start --no-block rum-agent.service
+systemctl start --no-block rum-agent.service || {
+  systemctl daemon-reload
+  systemctl start --no-block rum-agent.service
+}
 `;
 
 export const START_SCRIPT = `#!/bin/sh

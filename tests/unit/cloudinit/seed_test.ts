@@ -60,7 +60,6 @@ for (const [name, planChange, optionChange, same] of changes) {
 Deno.test("rum-boot.sh installs once, then changes nothing, and starts the unit without waiting", async () => {
   await withFolder(async (root) => {
     const guest = await fakeGuest(root);
-    await Deno.writeTextFile(`${root}/seed/rum-autologin.conf`, "[Service]\n");
     await guest.sh(BOOT_SCRIPT);
     const unit = `${root}/etc/systemd/system/rum-agent.service`;
     assert.equal(await Deno.readTextFile(unit), AGENT_UNIT);
@@ -68,18 +67,39 @@ Deno.test("rum-boot.sh installs once, then changes nothing, and starts the unit 
     const wanted = `${root}/etc/systemd/system/multi-user.target.wants/rum-agent.service`;
     assert.equal(await Deno.readLink(wanted), "../rum-agent.service");
     await guest.sh(BOOT_SCRIPT);
+    await Deno.writeTextFile(`${root}/seed/rum-autologin.conf`, "[Service]\n");
+    await guest.sh(BOOT_SCRIPT);
     const autologin = `${root}/etc/systemd/system/serial-getty@.service.d/rum-autologin.conf`;
     await Deno.stat(autologin);
     await Deno.remove(`${root}/seed/rum-autologin.conf`);
     await guest.sh(BOOT_SCRIPT);
     await assert.rejects(Deno.stat(autologin), Deno.errors.NotFound);
+    await Deno.writeTextFile(`${root}/seed/rum-agent.service`, `${AGENT_UNIT}# of a later rum\n`);
+    await guest.sh(BOOT_SCRIPT);
+    const start = "start --no-block rum-agent.service";
+    const reloaded = ["daemon-reload", start];
     assert.deepEqual(await guest.systemctlCalls(), [
-      "daemon-reload",
-      "start --no-block rum-agent.service",
-      "start --no-block rum-agent.service",
-      "daemon-reload",
-      "start --no-block rum-agent.service",
+      // A new unit, no change, autologin wanted, no longer wanted, another unit.
+      start,
+      start,
+      ...reloaded,
+      ...reloaded,
+      ...reloaded,
     ]);
+  });
+});
+
+Deno.test("rum-boot.sh reloads where systemd does not find the new unit by itself", async () => {
+  await withFolder(async (root) => {
+    const guest = await fakeGuest(root);
+    await Deno.writeTextFile(
+      `${root}/bin/systemctl`,
+      `#!/bin/sh\necho "$*" >> ${root}/calls\n` +
+        `[ "$1" = daemon-reload ] || grep -q daemon-reload ${root}/calls\n`,
+    );
+    await guest.sh(BOOT_SCRIPT);
+    const start = "start --no-block rum-agent.service";
+    assert.deepEqual(await guest.systemctlCalls(), [start, "daemon-reload", start]);
   });
 });
 
