@@ -71,8 +71,9 @@ async function look(
       .map((line) => line.split(" ").slice(2).map(Number));
     const pids = new Set(found.map(([pid]) => pid));
     const roots = found.filter(([, parent]) => !pids.has(parent)).map(([pid]) => pid);
+    // One that a hand stopped when its agent was killed, and never got to start again, has no process.
     const supervised = (status.services as { name: string; pid?: number }[])
-      .filter((row) => row.name === name).map((row) => row.pid);
+      .flatMap((row) => row.name === name && row.pid !== undefined ? [row.pid] : []);
     if (roots.toSorted().join() !== supervised.toSorted().join()) {
       wrong.push(
         `service ${name} runs as ${roots.join(", ")}, status says ${supervised.join(", ")}`,

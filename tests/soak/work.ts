@@ -112,16 +112,17 @@ export function works(bed: Bed): Readonly<Record<string, Work>> {
       const name = random.pick(["ticker", "worker"]);
       const how = random.pick(["restart", "stop", "crash"]);
       await services.take(async () => {
+        const start = () =>
+          bed.rum(["service", "start", name]).catch(unless("service_already_running"));
         if (how === "crash") {
           const { json } = await bed.rum(["service", "status", name]);
           const { pid } = json.services[0];
-          if (pid !== undefined) await bed.guest(["kill", "-9", String(pid)]);
+          // An earlier hand stopped it and was refused when it wanted to start it again.
+          await (pid === undefined ? start() : bed.guest(["kill", "-9", String(pid)]));
         } else {
           await bed.rum(["service", how, name]).catch(unless("service_not_running"));
         }
-        if (how === "stop") {
-          await bed.rum(["service", "start", name]).catch(unless("service_already_running"));
-        }
+        if (how === "stop") await start();
         await bed.rum(["wait", "--for", `service:${name}`, "--timeout", "2m"]);
       });
     },
