@@ -49,6 +49,9 @@ export const LIBVIRT = {
   },
   virEventRemoveTimeout: { parameters: ["i32" /* int timer */], result: "i32" },
 
+  // Private to libvirt: see src/libvirt/module_age.ts.
+  virUpdateSelfLastChanged: { parameters: ["buffer" /* const char *path */], result: "void" },
+
   // Connections.
   virConnectOpen: { parameters: ["buffer" /* const char *name */], result: "pointer" },
   virConnectClose: { parameters: ["pointer" /* virConnectPtr conn */], result: "i32" },

@@ -2,6 +2,7 @@
 import { type Address, addressOf, cString, OutPointer, readPointers } from "../../../ffi/memory.ts";
 import { STATE } from "../../../ffi/constants.ts";
 import { OutInt } from "../../../ffi/memory.ts";
+import { settleModuleAge } from "../module_age.ts";
 import { check, checkPointer, checkString, connection, type Thread, using } from "./call.ts";
 
 export interface ConnectionArgs {
@@ -11,6 +12,7 @@ export interface ConnectionArgs {
 export const connectionOperations = {
   open({ libraries: { libvirt } }: Thread, { uri }: { readonly uri: string }): Address {
     check(libvirt, "virInitialize", libvirt.virInitialize());
+    if (/^qemu:\/\/\/embed\b/.test(uri)) settleModuleAge(libvirt);
     const conn = checkPointer(libvirt, "virConnectOpen", libvirt.virConnectOpen(cString(uri)));
     // Only the remote driver has it; a driver inside this process needs none and says so.
     if (libvirt.virConnectSetKeepAlive(conn, 5, 3) < 0) libvirt.virResetLastError();
