@@ -68,7 +68,7 @@ export async function bootRows({ pairs, say }: Wanted): Promise<Row[]> {
     await box.ok(["destroy", "-y"]);
     const bare = await bareBoot({
       image: imagePath(await listImages(paths), plan.image.base),
-      kvm: JSON.stringify(plan.domainType).includes("kvm"),
+      kvm: plan.domainType.type === "kvm",
       cpus: plan.cpus,
       memoryMiB: plan.memoryBytes / 2 ** 20,
     });
