@@ -23,9 +23,10 @@ rum config check -o json
 rum up -d -o json
 \`\`\`
 
-\`up -d\` returns when the machine is ready and may be called again at any time: it changes only what
-differs. Exit 10 means a provisioning script failed: the machine stays up, the message names the
-script and its log. Exit 124 means a deadline passed: nothing was stopped or deleted.
+\`up -d\` returns when the machine is ready (scripts passed, services run, network there) and may be
+called again at any time: it changes only what differs. Exit 10 means a provisioning script failed: the
+machine stays up, the message names the script and its log. Exit 124 means a deadline passed: nothing
+was stopped or deleted.
 
 ## Run commands
 
