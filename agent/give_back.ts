@@ -1,7 +1,6 @@
 /**
  * An agent lives as long as its guest and mostly waits, so what a burst of work took of the C library's
- * heap goes back every minute: free pieces in the middle of it stay resident otherwise, and after days
- * of work they are most of what the agent has.
+ * heap goes back every minute: free pieces in the middle of it stay resident otherwise.
  *
  * Distributors' kernels join pages to huge ones wherever they may ("always"), and one page in use is
  * enough for that: what was given back would be filled up with zeros again. So the heap opts out, by
