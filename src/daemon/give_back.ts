@@ -17,7 +17,8 @@ const EVERY_MS = 60_000;
 const LEAST_BYTES = 64 * 1024;
 
 const M_ARENA_MAX = -8;
-const ARENAS = 2;
+/** As MALLOC_ARENA_MAX says to a daemon that we start ourselves (self_command.ts): more here would undo it. */
+const ARENAS = 1;
 const MADV_DONTNEED = 4;
 
 /**
