@@ -50,7 +50,7 @@ export interface DaemonHost {
   readonly paths: MachinePaths;
   readonly lock: LockHandle;
   readonly startedAt: string;
-  /** Monotonic. */
+  /** Monotonic, whole: it is published. */
   uptimeMs(): number;
   /** Aborted when a release began; never taken back. */
   readonly shuttingDown: AbortSignal;
@@ -211,7 +211,7 @@ class Daemon {
     const ping = () => ({
       version: VERSION,
       pid: Deno.pid,
-      uptime_ms: Math.round(this.#uptimeMs()),
+      uptime_ms: this.#uptimeMs(),
     });
     const release = (why: string) => {
       this.#release(why);
@@ -256,7 +256,7 @@ class Daemon {
     await faultPoint("announce.told");
     notifyReady(env.NOTIFY_SOCKET);
     this.#log.redirect();
-    this.#log.line(`Ready at ${paths.socket} after ${Math.round(this.#uptimeMs())} ms`);
+    this.#log.line(`Ready at ${paths.socket} after ${this.#uptimeMs()} ms`);
   }
 
   #release(reason: string): void {
@@ -291,7 +291,7 @@ class Daemon {
   }
 
   #uptimeMs(): number {
-    return this.#clock.monotonicMs() - this.#startedMs;
+    return Math.round(this.#clock.monotonicMs() - this.#startedMs);
   }
 
   #listenToSignals(): Disposable {

@@ -68,7 +68,7 @@ export function statusOf(engine: Engine, host: DaemonHost, drift: readonly strin
       pid: Deno.pid,
       version: VERSION,
       started_at: host.startedAt,
-      uptime_ms: Math.round(host.uptimeMs()),
+      uptime_ms: host.uptimeMs(),
     },
     degraded,
   };
