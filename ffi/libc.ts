@@ -46,6 +46,14 @@ export const LIBC = {
     parameters: ["i32", /* int domain */ "i32", /* type */ "i32" /* proto */],
     result: "i32",
   },
+  connect: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t addrlen
+    ],
+    result: "i32",
+  },
   sendto: {
     parameters: [
       "i32", // int fd

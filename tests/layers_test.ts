@@ -93,9 +93,10 @@ export const MAY_IMPORT: Readonly<Record<string, { rooms: readonly string[]; why
 /** Single files that only some rooms may import, each with its reason. */
 const ONLY: readonly { file: RegExp; from: RegExp; why: string }[] = [
   {
-    file: /^ffi\/(?!libc\.ts|folders\.ts)/,
+    file: /^ffi\/(?!libc\.ts|folders\.ts|tcp_sockets\.ts)/,
     from: /^(src\/libvirt|ffi)\//,
-    why: "libvirt's symbols belong to src/libvirt alone; libc.ts and folders.ts are shared",
+    why:
+      "libvirt's symbols belong to src/libvirt alone; libc.ts, folders.ts and tcp_sockets.ts are shared",
   },
   {
     file: /^src\/daemon\/compose\.ts$/,

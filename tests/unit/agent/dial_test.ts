@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import * as net from "node:net";
+import { resetConnection } from "../../../ffi/tcp_sockets.ts";
 import { agentBed } from "../../support/agent_in_process.ts";
 
 /** A server in "the guest" that hands each connection to `serve`. */
-async function server(serve: (socket: net.Socket) => void) {
+async function server(serve: (socket: net.Socket) => void, host = "127.0.0.1") {
   const listener = net.createServer({ allowHalfOpen: true }, serve);
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => listener.listen(0, host, resolve));
   const { port } = listener.address() as net.AddressInfo;
   return {
     port,
@@ -77,4 +78,32 @@ Deno.test("listeners names a port that something listens on", async () => {
   await using guest = await server(() => {});
   const found = (await client.listeners()).find((each) => each.port === guest.port);
   assert.deepEqual(found, { port: guest.port, address: "127.0.0.1", family: "IPv4", uid: 0 });
+});
+
+Deno.test("IPv6: a service on ::1 alone is reached, and its connection reset like any other", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  const failed = Promise.withResolvers<NodeJS.ErrnoException>();
+  await using guest = await server((socket) => {
+    socket.on("data", () => {});
+    socket.on("end", () => failed.reject(new Error("a polite end")));
+    socket.on("error", failed.resolve);
+  }, "::1");
+  const stream = await client.dial(guest.port);
+  await stream.writable.getWriter().write(new Uint8Array(1));
+  stream.abort(new Error("the host's client was reset"));
+  assert.equal((await failed.promise).code, "ECONNRESET");
+});
+
+Deno.test("a reset meets one connection, not another that has the same ports elsewhere", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using dialled = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+  using accepted = await listener.accept();
+  const { localAddr, remoteAddr } = dialled;
+  resetConnection(localAddr, { ...remoteAddr, hostname: "127.0.0.2" });
+  resetConnection({ ...localAddr, hostname: "::1" }, remoteAddr);
+  await dialled.write(new Uint8Array(1));
+  assert.equal(await accepted.read(new Uint8Array(9)), 1);
+  resetConnection(localAddr, remoteAddr);
+  await assert.rejects(accepted.read(new Uint8Array(9)), { code: "ECONNRESET" });
 });
