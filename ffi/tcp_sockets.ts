@@ -39,6 +39,26 @@ export function lingerOfConnections(localPort: number, remotePort: number, on: b
   }
 }
 
+/** How a connection ends: in order, or by a reset. Only the first call counts. */
+export function endingOf(conn: Deno.TcpConn): { close(): void; reset(): void } {
+  let open = true;
+  const close = () => {
+    if (open) conn.close();
+    open = false;
+  };
+  return {
+    close,
+    reset() {
+      try {
+        if (open) resetConnection(conn.localAddr, conn.remoteAddr);
+      } catch {
+        // No /proc, or another C library: it ends in order then.
+      }
+      close();
+    },
+  };
+}
+
 /**
  * A reset, now; the socket is still its owner's to close. Not by SO_LINGER: closing a `Deno.TcpConn`
  * shuts its sending half down first, and the peer reads that as an end in order.

@@ -4,15 +4,15 @@
  * connection only.
  *
  * Not node:net, which resets for us: Deno keeps up to 256 of its read buffers of 64 KiB for later,
- * 16 MiB that an agent would hold for the life of its guest. Here each connection has one buffer.
+ * 16 MiB that an agent would hold for the life of its guest.
  */
 import { RumError } from "../../src/base/errors.ts";
 import { dialParams } from "../../src/protocol/agent.ts";
-import { resetConnection } from "../../ffi/tcp_sockets.ts";
+import { endingOf } from "../../ffi/tcp_sockets.ts";
+import { copyFromConn, copyToConn } from "../../src/wire/splice.ts";
 import type { Call } from "../call.ts";
 
 const CONNECT_MS = 10_000;
-const READ_BYTES = 64 * 1024;
 
 export async function dial(call: Call): Promise<void> {
   const params = call.params(dialParams);
@@ -21,26 +21,21 @@ export async function dial(call: Call): Promise<void> {
     params.port,
     call.signal,
   );
-  let open = true;
-  const close = () => {
-    if (open) conn.close();
-    open = false;
-  };
-  const reset = () => {
-    if (open) resetFirst(conn);
-    close();
-  };
-  call.signal.addEventListener("abort", reset, { once: true });
+  const ending = endingOf(conn);
+  call.signal.addEventListener("abort", ending.reset, { once: true });
   try {
     conn.setNoDelay(true);
     const { readable, writer } = await call.switchToRaw({});
-    await Promise.all([toGuest(readable, conn), fromGuest(conn, writer)]);
-    close();
+    await Promise.all([
+      copyToConn(readable, conn).then(() => conn.closeWrite()),
+      copyFromConn(conn, writer).then(() => writer.close()),
+    ]);
+    ending.close();
   } catch (error) {
-    reset();
+    ending.reset();
     throw error;
   } finally {
-    call.signal.removeEventListener("abort", reset);
+    call.signal.removeEventListener("abort", ending.reset);
   }
 }
 
@@ -76,34 +71,4 @@ async function connectTo(
     if (patience.aborted) throw new Error(`no answer within ${CONNECT_MS / 1000} s`);
     throw error;
   }
-}
-
-/** A `Deno.Conn` alone can only be closed in order. */
-function resetFirst(conn: Deno.TcpConn): void {
-  try {
-    resetConnection(conn.localAddr, conn.remoteAddr);
-  } catch {
-    // No /proc, or another C library: it ends in order then.
-  }
-}
-
-async function toGuest(readable: ReadableStream<Uint8Array>, conn: Deno.TcpConn): Promise<void> {
-  for await (const chunk of readable) {
-    for (let at = 0; at < chunk.length;) at += await conn.write(chunk.subarray(at));
-  }
-  await conn.closeWrite();
-}
-
-/** A write resolves when its bytes went into a frame, so there is one buffer for all of them. */
-async function fromGuest(
-  conn: Deno.TcpConn,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
-): Promise<void> {
-  const buffer = new Uint8Array(READ_BYTES);
-  for (;;) {
-    const count = await conn.read(buffer);
-    if (count === null) break;
-    await writer.write(buffer.subarray(0, count));
-  }
-  await writer.close();
 }

@@ -8,13 +8,17 @@
  *   guest refuses, no agent → RST of this one connection; the listener stays
  *   our process is killed   → RST (reset_on_death.ts)
  *
- * node:net rather than Deno.listen: it is the one that can send a real RST (`resetAndDestroy`), and a
- * client that is told FIN where the guest said RST takes half an answer for a whole one.
+ * A real RST, because a client that is told FIN where the guest said RST takes half an answer for a
+ * whole one. Not by node:net, which has that built in: Deno keeps up to 16 MiB of its read buffers.
  */
-import * as net from "node:net";
 import { RumError } from "../base/errors.ts";
 import type { Duplex } from "../wire/duplex.ts";
+import { copyFromConn, copyToConn } from "../wire/splice.ts";
+import { endingOf } from "../../ffi/tcp_sockets.ts";
 import { endsInOrder, resetOnDeath } from "./reset_on_death.ts";
+
+/** Out of descriptors, say: the connection waits in the kernel and the listener stays. */
+const ACCEPT_AGAIN_MS = 100;
 
 export interface TcpForwardOptions {
   readonly bind: string;
@@ -34,37 +38,30 @@ export interface TcpForward extends AsyncDisposable {
 }
 
 /** @throws {RumError} `port_in_use`, `permission_denied` or `invalid_params` */
-export async function openTcpForward(options: TcpForwardOptions): Promise<TcpForward> {
-  const open = new Map<net.Socket, AbortController>();
+export function openTcpForward(options: TcpForwardOptions): TcpForward {
+  const closing = new AbortController();
+  const open = new Set<Promise<void>>();
   let total = 0;
-  // Reading starts with the splice: until the guest answered, the client's bytes wait in the kernel.
-  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    total++;
-    const abort = new AbortController();
-    open.set(socket, abort);
-    socket.setNoDelay(true);
-    socket.on("error", () => abort.abort(new Error("The host's side was reset")));
-    socket.once("close", () => {
-      abort.abort(new Error("The host's side is gone"));
-      open.delete(socket);
-    });
-    serve(socket, options.dial, abort.signal);
-  });
-  const port = await listen(server, options);
+  const listener = listen(options);
+  const { port } = listener.addr;
   try {
     resetOnDeath(port);
   } catch {
     // No /proc, or another C library: a killed daemon's connections end in order then.
   }
-  let closing: Promise<void> | undefined;
-  const close = () =>
-    closing ??= new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      for (const [socket, abort] of open) {
-        abort.abort(new Error("The forward was closed"));
-        socket.resetAndDestroy();
-      }
-    });
+  const accepting = accept(listener, closing.signal, (conn) => {
+    total++;
+    const one = serve(conn, options.dial, closing.signal);
+    open.add(one);
+    one.then(() => open.delete(one));
+  });
+  const close = async () => {
+    if (!closing.signal.aborted) {
+      closing.abort(new Error("The forward was closed"));
+      listener.close();
+    }
+    await Promise.all([accepting, ...open]);
+  };
   return {
     port,
     get active() {
@@ -78,17 +75,27 @@ export async function openTcpForward(options: TcpForwardOptions): Promise<TcpFor
   };
 }
 
-function listen(server: net.Server, { bind, port }: TcpForwardOptions): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (cause: Error & { code?: string }) => {
-      server.close();
-      reject(listenError(bind, port, cause));
-    });
-    // exclusive: an ::1 listener must not take the IPv4 port of the same number with it.
-    server.listen({ host: bind, port, exclusive: true, backlog: 511 }, () => {
-      resolve((server.address() as net.AddressInfo).port);
-    });
-  });
+function listen({ bind, port }: TcpForwardOptions): Deno.TcpListener {
+  try {
+    return Deno.listen({ hostname: bind, port });
+  } catch (cause) {
+    throw listenError(bind, port, cause as Error & { code?: string });
+  }
+}
+
+async function accept(
+  listener: Deno.TcpListener,
+  closing: AbortSignal,
+  take: (conn: Deno.TcpConn) => void,
+): Promise<void> {
+  while (!closing.aborted) {
+    try {
+      take(await listener.accept());
+    } catch {
+      if (closing.aborted) return;
+      await new Promise((again) => setTimeout(again, ACCEPT_AGAIN_MS));
+    }
+  }
 }
 
 export function listenError(
@@ -121,81 +128,44 @@ export function listenError(
   }
 }
 
-/** Never rejects: whatever goes wrong ends this connection and nothing else. */
+/**
+ * Never rejects: whatever goes wrong ends this connection and nothing else. Reading starts with the
+ * splice: until the guest answered, the client's bytes wait in the kernel.
+ */
 async function serve(
-  socket: net.Socket,
+  conn: Deno.TcpConn,
   dial: TcpForwardOptions["dial"],
-  signal: AbortSignal,
+  closing: AbortSignal,
 ): Promise<void> {
-  let stream: Duplex;
+  const ending = endingOf(conn);
+  const { localAddr, remoteAddr } = conn;
+  const abort = new AbortController();
+  const onClosing = () => {
+    ending.reset();
+    abort.abort(closing.reason);
+  };
+  closing.addEventListener("abort", onClosing, { once: true });
+  let stream: Duplex | undefined;
   try {
-    stream = await dial(signal);
-  } catch {
-    socket.resetAndDestroy();
-    return;
-  }
-  if (signal.aborted) {
-    stream.abort(signal.reason);
-    return;
-  }
-  const onAbort = () => stream.abort(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.all([toGuest(socket, stream), toHost(stream, socket, signal)]);
-    // Both directions ended in order. The last FIN may not be acknowledged yet; close() waits for it.
-    signal.removeEventListener("abort", onAbort);
-    socket.destroySoon();
+    conn.setNoDelay(true);
+    stream = await dial(abort.signal);
+    abort.signal.throwIfAborted();
+    const writer = stream.writable.getWriter();
+    await Promise.all([
+      copyFromConn(conn, writer).then(() => writer.close()),
+      copyToConn(stream.readable, conn).then(() => {
+        // The last byte is the kernel's: from here on an end is an end, whoever dies.
+        endsInOrder(localAddr.port, remoteAddr.port);
+        return conn.closeWrite();
+      }),
+      // A guest that takes no more is noticed while the client is silent.
+      writer.closed,
+    ]);
+    ending.close();
   } catch (error) {
-    signal.removeEventListener("abort", onAbort);
-    stream.abort(error);
-    socket.resetAndDestroy();
+    stream?.abort(error);
+    ending.reset();
+  } finally {
+    closing.removeEventListener("abort", onClosing);
   }
-}
-
-async function toGuest(socket: net.Socket, stream: Duplex): Promise<void> {
-  const writer = stream.writable.getWriter();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let last: Promise<void> = Promise.resolve();
-  socket.on("data", (chunk: Uint8Array) => {
-    socket.pause();
-    last = writer.write(chunk).then(() => {
-      socket.resume();
-    });
-    last.catch(reject);
-  });
-  socket.once("end", () => {
-    last.then(() => writer.close()).then(resolve, reject);
-  });
-  socket.once("close", (hadError: boolean) => {
-    if (hadError) reject(new Error("The host's side was reset"));
-  });
-  writer.closed.catch(reject);
-  socket.resume();
-  await promise;
-}
-
-async function toHost(stream: Duplex, socket: net.Socket, signal: AbortSignal): Promise<void> {
-  const { localPort, remotePort } = socket;
-  let written: Promise<unknown> | undefined;
-  for await (const chunk of stream.readable) {
-    const { promise, resolve } = Promise.withResolvers<unknown>();
-    written = promise;
-    if (!socket.write(chunk, resolve)) await drained(socket, signal);
-  }
-  // The last byte is the kernel's: from here on an end is an end, whoever dies.
-  await written;
-  endsInOrder(localPort!, remotePort!);
-  await new Promise<void>((resolve) => socket.end(() => resolve()));
-}
-
-function drained(socket: net.Socket, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    socket.once("drain", () => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-  });
 }

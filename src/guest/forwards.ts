@@ -307,7 +307,7 @@ export class Forwards implements AsyncDisposable {
       return await dialer(spec.guest, signal);
     };
     return spec.proto === "tcp"
-      ? await openTcpForward({ bind: spec.bind, port, dial: via(dial) })
+      ? openTcpForward({ bind: spec.bind, port, dial: via(dial) })
       : await openUdpForward({ bind: spec.bind, port, dial: via(dialUdp), clock: this.#clock });
   }
 

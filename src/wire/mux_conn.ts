@@ -3,6 +3,7 @@
  * direction ends, so does the connection, and closing it twice is harmless.
  */
 import type { Duplex } from "./duplex.ts";
+import { writeAll } from "./splice.ts";
 
 /** What a carrier needs of a `Deno.Conn`. */
 export interface CarrierConn {
@@ -54,9 +55,7 @@ export function connCarrier(conn: CarrierConn): Duplex {
       cancel: close,
     }, { highWaterMark: 0 }),
     writable: new WritableStream<Uint8Array>({
-      async write(chunk) {
-        for (let at = 0; at < chunk.length;) at += await conn.write(chunk.subarray(at));
-      },
+      write: (chunk) => writeAll(conn, chunk),
       close,
       abort: close,
     }),
