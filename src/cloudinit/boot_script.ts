@@ -16,6 +16,8 @@
 /** Where the seed is mounted in the guest. The agent reads its token there. */
 export const SEED_MOUNT = "/run/rum/seed";
 export const SEED_LABEL = "cidata";
+/** Where cloud-init looks for a seed before it looks at disks; a later disk's words win, but for meta-data. */
+const LATER_BOOTS = "/var/lib/cloud/seed/nocloud";
 export const AGENT_STATE = "/var/lib/rum/agent";
 
 /** One word list for `bootcmd`. A seed that is mounted already is left alone. */
@@ -74,6 +76,17 @@ systemctl start --no-block rum-agent.service || {
   systemctl daemon-reload
   systemctl start --no-block rum-agent.service
 }
+
+# A seed that lets cloud-init work before the network means the first boot. Later ones have nothing
+# left to do there, and their network would wait for it. What lies here is read before the seed, whose
+# words count for all that this leaves open.
+kept=${LATER_BOOTS}
+if grep -q '^dsmode: "local"$' "$seed/meta-data" && [ ! -e "$kept/meta-data" ]; then
+  mkdir -p "$kept"
+  echo '#cloud-config' > "$kept/user-data"
+  echo 'dsmode: net' > "$kept/rum-new"
+  mv -f "$kept/rum-new" "$kept/meta-data"
+fi
 `;
 
 export const START_SCRIPT = `#!/bin/sh

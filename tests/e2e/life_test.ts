@@ -171,6 +171,13 @@ script = "echo boot >> /root/boot-ran"
     },
   );
 
+  await t.step("cloud-init ended well in the second boot too, with the network first", async () => {
+    const { stdout } = await box.ok(["exec", "cloud-init status --wait --long"], {
+      timeoutMs: 400_000,
+    });
+    assert.match(stdout, /status: done[^]*dsmode=net/);
+  });
+
   await t.step(
     "kill -9 of the daemon: the machine is untouched, the next command heals",
     async () => {

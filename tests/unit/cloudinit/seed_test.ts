@@ -103,6 +103,24 @@ Deno.test("rum-boot.sh reloads where systemd does not find the new unit by itsel
   });
 });
 
+Deno.test("rum-boot.sh gives later boots their network first, where the first one had it last", async () => {
+  for (const [base, early] of [["debian-12", true], ["fedora-43", false]] as const) {
+    await withFolder(async (root) => {
+      const guest = await fakeGuest(root, base);
+      await guest.sh(BOOT_SCRIPT);
+      await guest.sh(BOOT_SCRIPT);
+      const folder = `${root}/cloud/seed/nocloud`;
+      if (!early) return await assert.rejects(Deno.stat(folder), Deno.errors.NotFound);
+      assert.equal(await Deno.readTextFile(`${folder}/meta-data`), "dsmode: net\n");
+      // An instance-id there would be another machine's, or stop cloud-init from reading the seed.
+      assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).toSorted(), [
+        "meta-data",
+        "user-data",
+      ]);
+    });
+  }
+});
+
 Deno.test("rum-start.sh becomes the kept agent, else the seed's, else says that there is none", async () => {
   await withFolder(async (root) => {
     const guest = await fakeGuest(root);
@@ -117,9 +135,9 @@ Deno.test("rum-start.sh becomes the kept agent, else the seed's, else says that 
 });
 
 /** The scripts' fixed places moved below a folder, and a systemctl that writes down its calls. */
-async function fakeGuest(root: string) {
+async function fakeGuest(root: string, base = plan.image.base) {
   for (const folder of ["seed", "bin"]) await Deno.mkdir(`${root}/${folder}`);
-  const { files } = await makeSeed(plan, options);
+  const { files } = await makeSeed({ ...plan, image: { ...plan.image, base } }, options);
   for (const { name, content } of files) {
     if (name !== "rum-agent") {
       await Deno.writeFile(`${root}/seed/${name}`, content as Uint8Array);
@@ -136,7 +154,7 @@ async function fakeGuest(root: string) {
         .replaceAll("/etc/systemd", `${root}/etc/systemd`).replaceAll(
           "/var/lib/rum",
           `${root}/lib`,
-        );
+        ).replaceAll("/var/lib/cloud", `${root}/cloud`);
       const { code, stdout, stderr } = await new Deno.Command("sh", {
         args: ["-c", moved],
         env: { PATH: `${root}/bin:/usr/bin:/bin` },
