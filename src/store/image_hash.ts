@@ -6,7 +6,14 @@
 import { createHash } from "node:crypto";
 import { RumError } from "../base/errors.ts";
 import { fileError } from "./ownership.ts";
-import { type ImageLayout, readBlob, sameStamp, stampOf, writeBlob } from "./image_layout.ts";
+import {
+  type ImageLayout,
+  readBlob,
+  sameStamp,
+  stampOf,
+  withBlobsLock,
+  writeBlob,
+} from "./image_layout.ts";
 import type { CachedImage, OnProgress } from "./image_types.ts";
 
 const CHUNK = 1024 * 1024;
@@ -61,18 +68,21 @@ export async function verifyImage(
       { hint: `rum image rm ${image.digest.slice(0, 12)}`, data: { digest: image.digest, found } },
     );
   }
-  // Changed while it was read: not remembered, so that the next one hashes again.
-  if (!sameStamp(before, await stampOf(image.path))) return;
-  const record = await readBlob(layout, image.digest);
-  await writeBlob(layout, {
-    ...record,
-    v: 1,
-    digest: image.digest,
-    format: image.format,
-    size: image.size,
-    virtual_size: image.virtualSizeBytes,
-    stat: before,
-    hashed_at: new Date().toISOString(),
+  // Under the lock, because the record also says that a machine was just given this image.
+  await withBlobsLock(layout, `verify image ${image.digest.slice(0, 12)}`, async () => {
+    // Changed or removed while it was read: not remembered, so that the next one hashes again.
+    if (!sameStamp(before, await stampOf(image.path))) return;
+    const record = await readBlob(layout, image.digest);
+    await writeBlob(layout, {
+      ...record,
+      v: 1,
+      digest: image.digest,
+      format: image.format,
+      size: image.size,
+      virtual_size: image.virtualSizeBytes,
+      stat: before,
+      hashed_at: new Date().toISOString(),
+    });
   });
 }
 

@@ -64,6 +64,32 @@ Deno.test("a path is copied once; a changed original is copied again, the old co
   assert.equal((await listImages(b.paths)).length, 2);
 });
 
+Deno.test("what a check remembers waits for its turn, and keeps that a machine was given the image", async () => {
+  await using b = await bench();
+  const image = await cached(b);
+  const record = async () =>
+    JSON.parse(await Deno.readTextFile(`${b.paths.images}/blobs/${image.digest}.json`));
+  const before = await record();
+  let checking: Promise<void>;
+  {
+    await using lock = await tryFlock(
+      `${b.paths.images}/locks/blobs.lock`,
+      await describeHolder({ role: "one-shot", operation: "hand out" }),
+    );
+    assert.ok(lock);
+    checking = verifyInBackground(b.paths, image);
+    // Longer than the hash of a small image takes.
+    await new Promise((later) => setTimeout(later, 300));
+    assert.equal((await record()).hashed_at, before.hashed_at);
+    const given = { ...before, handed_out_at: "2026-11-27T00:00:00.000Z" };
+    await Deno.writeTextFile(`${b.paths.images}/blobs/${image.digest}.json`, JSON.stringify(given));
+  }
+  await checking;
+  const after = await record();
+  assert.equal(after.handed_out_at, "2026-11-27T00:00:00.000Z");
+  assert.ok(after.hashed_at > before.hashed_at);
+});
+
 Deno.test("a raw image with holes is copied with its holes", async () => {
   await using b = await bench();
   const path = `${b.folder}/disk.raw`;
