@@ -97,7 +97,7 @@ function interruptOf(
   client: DaemonClient,
   settle: () => void,
 ): Interrupt {
-  const deaf = deafness(client, target);
+  const deaf = deafness(target);
   const { promise: answer, resolve } = Promise.withResolvers<Result>();
   let asked = false;
   const ask = () => {

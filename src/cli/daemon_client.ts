@@ -5,6 +5,7 @@
 import { RumError } from "../base/errors.ts";
 import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
 import { lastingCommand, PACKED_FILE, selfCommand } from "../daemon/self_command.ts";
+import { unlessDeaf } from "./deafness.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
 
@@ -58,7 +59,8 @@ export async function daemonClient(context: Context, target: Target): Promise<Da
   const { timeoutMs = Infinity } = context.globals;
   const helloMs = Math.min(HELLO_MS, timeoutMs);
   try {
-    return await connectDaemon(target.paths, { signal: context.signal, helloMs });
+    const client = await connectDaemon(target.paths, { signal: context.signal, helloMs });
+    return unlessDeaf(client, target);
   } catch (thrown) {
     if (thrown instanceof RumError && thrown.code === "daemon_hung" && helloMs === timeoutMs) {
       throw new RumError("timeout", `${thrown.message}, which is all of --timeout`, {
@@ -77,7 +79,7 @@ export async function daemonClient(context: Context, target: Target): Promise<Da
         `The machine's background process was gone; starting a new one (log of the old: ${target.paths.daemonLog})`,
       );
     }
-    return await startedDaemon(context, target);
+    return unlessDeaf(await startedDaemon(context, target), target);
   }
 }
 

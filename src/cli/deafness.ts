@@ -1,11 +1,14 @@
 /**
- * What a machine is asked for may take as long as it takes: minutes to boot, minutes to go off. But a
+ * What a machine is asked for may take as long as it takes: minutes to boot, hours in a shell. But a
  * background process that does not even answer `ping`, which never waits, hears nobody: it was stopped,
  * or is stuck. So it is asked now and then, and at each interrupt; without this a command whose daemon
  * is stopped would hang for ever, and could not be ended by Ctrl+C either.
+ *
+ * On a connection of its own: an answer on ours would wait behind output that nobody takes just now
+ * (`rum exec … | less`).
  */
-import { patientTimer } from "../base/patient_timer.ts";
-import { hungError } from "../daemon/ask_line.ts";
+import { toRumError } from "../base/errors.ts";
+import { askLine } from "../daemon/ask_line.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { Target } from "./target.ts";
 
@@ -27,28 +30,45 @@ export interface Deafness extends Disposable {
 }
 
 export function deafness(
-  client: Pick<DaemonClient, "request">,
   { paths }: Pick<Target, "paths">,
   { interruptedMs, silentMs, everyMs }: DeafnessTimes = TIMES,
+  ask: typeof askLine = askLine,
 ): Deafness {
   const { promise: never, reject } = Promise.withResolvers<never>();
   never.catch(() => {});
-  const timers = new Set<ReturnType<typeof patientTimer>>();
-  const ask = (withinMs: number) => {
-    const timer = patientTimer(withinMs, () => reject(hungError(paths.socket, withinMs)));
-    timers.add(timer);
-    client.request("ping", {}).catch(() => {}).finally(() => {
-      timer.cancel();
-      timers.delete(timer);
+  const over = new AbortController();
+  const ping = (timeoutMs: number) =>
+    ask(paths, "ping", { timeoutMs, signal: over.signal }).catch((thrown) => {
+      // A daemon that went, or is crowded, is another matter: our own connection tells.
+      if (toRumError(thrown).code === "daemon_hung") reject(thrown);
     });
-  };
-  const again = setInterval(() => ask(silentMs), everyMs);
+  const again = setInterval(() => ping(silentMs), everyMs);
   return {
     never,
-    check: () => ask(interruptedMs),
+    check: () => void ping(interruptedMs),
     [Symbol.dispose]() {
       clearInterval(again);
-      for (const timer of timers) timer.cancel();
+      over.abort();
     },
+  };
+}
+
+/** The same client, whose requests end with `daemon_hung` instead of never. */
+export function unlessDeaf(
+  client: DaemonClient,
+  target: Pick<Target, "paths">,
+  deaf: Deafness = deafness(target),
+): DaemonClient {
+  const close = () => {
+    deaf[Symbol.dispose]();
+    return client.close();
+  };
+  return {
+    welcome: client.welcome,
+    request: (method, params, options) =>
+      Promise.race([client.request(method, params, options), deaf.never]),
+    ended: client.ended,
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

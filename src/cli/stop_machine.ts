@@ -91,7 +91,7 @@ function interruptsOf(
   operation: StopRequest["operation"],
 ): Disposable & { readonly end: Promise<never> } {
   const { signal, out } = context;
-  const deaf = deafness(client, target);
+  const deaf = deafness(target);
   const { promise: left, reject } = Promise.withResolvers<never>();
   left.catch(() => {});
   const leave = () =>

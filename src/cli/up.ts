@@ -199,7 +199,7 @@ function interruptsTo(
   client: DaemonClient,
   observer: Observer,
 ): Interrupts {
-  const deaf = deafness(client, target);
+  const deaf = deafness(target);
   let answer: Promise<{ code: number; did: string }> | undefined;
   let left = false;
   const answered = Promise.withResolvers<void>();
