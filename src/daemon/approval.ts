@@ -7,7 +7,7 @@ import { RumError, toRumError } from "../base/errors.ts";
 import { printableLine } from "../base/printable.ts";
 import { loadConfig } from "../config/load.ts";
 import { hookKeyOf, hostKeysOf } from "../config/trust.ts";
-import type { HookConfig } from "../config/types.ts";
+import type { Config, HookConfig } from "../config/types.ts";
 import { diffPlans, renderChanges } from "../plan/diff.ts";
 import type { HostEnv, RumPaths } from "../plan/paths.ts";
 import type { RecordedPlan } from "../plan/types.ts";
@@ -15,7 +15,9 @@ import type { EventBody } from "../protocol/machine_events.ts";
 import { requireApprovedKey, requireUnchanged } from "../store/trust_store.ts";
 
 /**
- * A URI may name a program to run (`qemu+ssh://…?command=`): not even looked at unapproved.
+ * A URI may name a program to run (`qemu+ssh://…?command=`): not even looked at unapproved. Asked only
+ * while no hypervisor is recorded, so nothing of the machine is at any: a file that is gone or broken
+ * must not keep anyone from removing the rest of it.
  *
  * @throws {RumError} `untrusted_config`
  */
@@ -24,10 +26,21 @@ export async function approvedUri(
   rum: RumPaths,
   env: HostEnv,
 ): Promise<string> {
-  const config = await loadConfig(configPath, { home: env.home });
+  const config = await goodConfig(configPath, env);
+  if (config === undefined) return "auto";
   const key = hostKeysOf(config).find(({ key }) => key === "advanced.libvirt_uri");
   if (key !== undefined) await requireApprovedKey(rum, config.path, key);
   return config.advanced.libvirtUri;
+}
+
+/** Undefined when the file is not there, or is wrong. */
+export async function goodConfig(configPath: string, env: HostEnv): Promise<Config | undefined> {
+  try {
+    return await loadConfig(configPath, { home: env.home });
+  } catch (thrown) {
+    if (toRumError(thrown).code.startsWith("config_")) return undefined;
+    throw thrown;
+  }
 }
 
 /** @throws {RumError} `untrusted_config` unless this very hook is approved, its files included */

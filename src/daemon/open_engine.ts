@@ -6,7 +6,6 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { RumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import { faultPoint } from "../base/fault.ts";
-import { loadConfig } from "../config/load.ts";
 import { chooseDoor } from "../libvirt/host_facts.ts";
 import { openHypervisor } from "../libvirt/open.ts";
 import { type MachineRecord, newRecord } from "../machine/record.ts";
@@ -18,7 +17,7 @@ import { bindConfigPath, ensureMachineFolder, readConfigPath } from "../store/ma
 import { isLostWithHost } from "../store/list_machines.ts";
 import { bootId } from "../store/flock.ts";
 import { createRecordKeeper, loadState } from "../store/state_file.ts";
-import { approvedUri } from "./approval.ts";
+import { approvedUri, goodConfig } from "./approval.ts";
 import { openEventLog } from "./event_log.ts";
 import { isOff } from "./power.ts";
 
@@ -91,7 +90,8 @@ async function firstRecord(
   env: HostEnv,
   clock: Clock,
 ): Promise<MachineRecord> {
-  const { name } = await loadConfig(configPath, { home: env.home });
+  // A folder that was left before its first record is removed with or without its rum.toml.
+  const name = (await goodConfig(configPath, env))?.name ?? id;
   return newRecord({
     id,
     uuid: machineUuid(configPath, id),

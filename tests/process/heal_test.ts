@@ -180,3 +180,14 @@ Deno.test("a daemon that ends just as up asks it: up goes on with the next one",
   assert.equal((await world.status()).phase, "running");
   assert.equal(asked, 1);
 });
+
+Deno.test("a machine that nothing was recorded of goes with destroy, though its rum.toml is gone", async () => {
+  await using world = await fakeWorld({ prefix: "rum-nothing-" });
+  const folder = `${world.paths.folder.slice(0, -world.id.length)}0badcafe`;
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(`${folder}/config_path`, `${world.box.project}/gone.toml\n`);
+  const { json } = await world.ok(["list", "-o", "json"]);
+  assert.deepEqual(json.machines.map((each: { id: string }) => each.id), ["0badcafe"]);
+  await world.ok(["-m", "0badcafe", "destroy", "-y"]);
+  await assert.rejects(Deno.stat(folder), Deno.errors.NotFound);
+});
