@@ -27,6 +27,9 @@ type News = FactInput | { readonly kind: "power"; readonly on: boolean };
 /** Pure but for what it remembers: the last state, and the reason of the last I/O error. */
 export function createTranslator(): (event: MachineEvent) => News[] {
   let last: MachineStatus["state"] | undefined;
+  let powered: boolean | undefined;
+  /** libvirt starts a machine with its processors stopped, and the poll may meet it so. */
+  let startingFromOff = false;
   let connected = true;
   let ioReason: string | undefined;
   return (event) => {
@@ -59,34 +62,43 @@ export function createTranslator(): (event: MachineEvent) => News[] {
     if (before === status.state) return [];
     last = status.state;
     switch (status.state) {
-      case "running":
-        if (before === "paused") return [{ kind: "resumed_seen" }];
-        return before === "shutting_down" ? [] : [
-          { kind: "power", on: true },
-          ...(before === undefined ? [] : [{ kind: "on_seen" } as const]),
-        ];
+      case "running": {
+        const news = power(true);
+        if (before === "paused" && !startingFromOff) return [...news, { kind: "resumed_seen" }];
+        startingFromOff = false;
+        return before === undefined || before === "shutting_down"
+          ? news
+          : [...news, { kind: "on_seen" }];
+      }
       case "paused": {
-        const power: News[] = before === undefined ? [{ kind: "power", on: true }] : [];
-        if (status.reason === "starting" || status.reason === "shutting_down") return power;
-        if (status.reason === "panicked") return [...power, { kind: "panicked" }];
+        startingFromOff = powered === false && status.reason === "starting";
+        const news = power(true);
+        if (status.reason === "starting" || status.reason === "shutting_down") return news;
+        if (status.reason === "panicked") return [...news, { kind: "panicked" }];
         const why = status.reason !== "io_error"
           ? "from_outside"
           : ioReason === "enospc"
           ? "disk_full"
           : "io_error";
-        return [...power, { kind: "paused_seen", why }];
+        return [...news, { kind: "paused_seen", why }];
       }
       case "crashed":
-        return [{ kind: "power", on: false }, offSeen("crashed", status.reason)];
+        return [...power(false), offSeen("crashed", status.reason)];
       case "off":
       case "absent":
         // The first look at a machine that is off is no news.
         return before === undefined || before === "crashed"
-          ? [{ kind: "power", on: false }]
-          : [{ kind: "power", on: false }, offSeen(howOff(status), status.reason)];
+          ? power(false)
+          : [...power(false), offSeen(howOff(status), status.reason)];
       default:
         return [];
     }
+  }
+
+  function power(on: boolean): News[] {
+    if (powered === on) return [];
+    powered = on;
+    return [{ kind: "power", on }];
   }
 }
 

@@ -104,6 +104,19 @@ script = "echo boot >> /root/boot-ran"
     assert.match(log.stdout + log.stderr, /to stderr/);
   });
 
+  await t.step(
+    "the guest's console is in the log, and a line written to it now comes too",
+    async () => {
+      assert.match((await box.ok(["log", "--source", "boot"])).stdout, /cloud-init|login:/);
+      await box.ok(["exec", "echo to the console > /dev/ttyS0"]);
+      await until(
+        "the console's line",
+        async () =>
+          (await box.ok(["log", "--source", "boot", "-n", "5"])).stdout.includes("to the console"),
+      );
+    },
+  );
+
   await t.step("status says what is", async () => {
     const { json } = await box.ok(["status", "-o", "json"]);
     assert.equal(json.phase, "running");

@@ -2,7 +2,7 @@
 import type { Tally } from "./tally.ts";
 import type { Measured, Sample } from "./watch.ts";
 
-/** More than this is growth: from the first tenth to the last, for counts from the most of the first half. */
+/** More than this, over the idle points of one life, is growth. */
 const GROWTH = 1.1;
 /** Fewer idle points than this in the calm half say nothing about growth. */
 export const JUDGED_FROM = 10;
@@ -28,13 +28,14 @@ export function report(tally: Tally, storm: readonly Sample[], calm: readonly Sa
     `${(tally.bytes / 2 ** 20).toFixed(0)} MiB checked byte by byte; ` +
       `${storm.length + calm.length} idle points`,
     "",
-    `| of one life (${calm.length} idle points) | first tenth | last tenth |`,
+    `| of one life (${calm.length} idle points), by its trend | at first | at last |`,
     "|---|---|---|",
   );
   for (const who of ["daemon", "agent"] as const) {
     for (const [what, unit] of Object.entries(UNITS)) {
       const [first, last] = ends(calm.map((sample) => sample[who][what as keyof Measured]));
-      const shown = (n: number) => unit === "MiB" ? `${(n / 1024).toFixed(1)} MiB` : String(n);
+      const shown = (n: number) =>
+        unit === "MiB" ? `${(n / 1024).toFixed(1)} MiB` : String(Math.round(n));
       lines.push(`| ${who}, ${NAMES[what as keyof Measured]} | ${shown(first)} | ${shown(last)} |`);
     }
   }
@@ -60,7 +61,7 @@ export function judge(tally: Tally, calm: readonly Sample[]): void {
       // Counts come in steps: a thread for libvirt's calls has six descriptors, and comes and goes.
       const level = what === "anon" ? first : Math.max(...values.slice(0, values.length >> 1));
       if (last > level * GROWTH) {
-        tally.fault(`${who}: ${NAMES[what]} grew from ${level} to ${last}`);
+        tally.fault(`${who}: ${NAMES[what]} grew from ${level.toFixed(0)} to ${last.toFixed(0)}`);
       }
     }
   }
@@ -74,9 +75,20 @@ const NAMES: Readonly<Record<keyof Measured, string>> = {
   threads: "threads",
 };
 
-/** Medians of the first and of the last tenth, three values at least where there are as many. */
-function ends(values: readonly number[]): [number, number] {
-  const n = Math.max(Math.min(3, values.length), Math.round(values.length / 10));
-  const median = (some: readonly number[]) => some.toSorted((a, b) => a - b)[some.length >> 1] ?? 0;
-  return [median(values.slice(0, n)), median(values.slice(-n))];
+/**
+ * Where the trend of the values begins and ends. A single look at a heap is a tenth too high or too low,
+ * as the collector's timing is not ours; the median of the slopes between all pairs cares little.
+ */
+export function ends(values: readonly number[]): [number, number] {
+  const slopes = values.flatMap((from, i) =>
+    values.slice(i + 1).map((to, j) => (to - from) / (j + 1))
+  );
+  const slope = median(slopes);
+  const first = median(values.map((value, i) => value - slope * i));
+  return [first, first + slope * (values.length - 1)];
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? 0;
 }
