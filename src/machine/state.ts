@@ -79,7 +79,7 @@ export type ResetScope = "disk" | "all";
 
 /** Work on a machine that stays up meanwhile. */
 export interface Task {
-  readonly work: "apply" | "reprovision" | "restore" | "pause" | "resume";
+  readonly work: "apply" | "await_ready" | "reprovision" | "restore" | "pause" | "resume";
   readonly operation: OperationId;
   readonly client?: ClientId;
   /** The work was told to stop and is cleaning up. */

@@ -184,6 +184,7 @@ export function operationOf(state: MachineState): { id: string; kind: string } |
 
 const TASK_NAMES = {
   apply: "up",
+  await_ready: "up",
   reprovision: "provision",
   restore: "restore",
   pause: "pause",

@@ -26,6 +26,7 @@ import {
   type FirstBoot,
   type Preparing,
   type Provisioning,
+  type Readiness,
   type Run,
   type Starting,
 } from "./state.ts";
@@ -239,9 +240,7 @@ function becomeRunning(
     {
       kind: "running",
       run: { ...kept, owner: leaves ? DETACHED : owner, reboots: 0 },
-      ready: ready.ready
-        ? { kind: "ready" }
-        : { kind: "not_ready", why: ready.why ?? "what [ready] asks for did not come in time" },
+      ready: readinessOf(ready),
       agent: state.agent,
       since: at,
     },
@@ -249,6 +248,14 @@ function becomeRunning(
       ? [emit({ kind: "owner", state: "detached", client: owner.client, why: "ready" } as const)]
       : []),
   );
+}
+
+export function readinessOf(
+  { ready, why }: { readonly ready: boolean; readonly why?: string },
+): Readiness {
+  return ready
+    ? { kind: "ready" }
+    : { kind: "not_ready", why: why ?? "what [ready] asks for did not come in time" };
 }
 
 function offWhileBooting(

@@ -23,6 +23,7 @@ import {
   greeted,
   panicCause,
   pausedCause,
+  readinessOf,
   saveDone,
   stopToRecover,
   withEffect,
@@ -169,8 +170,14 @@ function taskEnded(
   switch (event.work) {
     case "apply": {
       const { applied, needs } = event.result;
-      return afterTask(idle, [emit({ kind: "changes", applied, needs })]);
+      const told = emit({ kind: "changes", applied, needs });
+      // Whoever asks for the machine again asks whether it is ready by now.
+      return idle.kind === "running" && idle.ready.kind === "not_ready" && !task.cancelled
+        ? beginTask(idle, { ...task, work: "await_ready" }, told)
+        : afterTask(idle, [told]);
     }
+    case "await_ready":
+      return afterTask({ ...idle, ready: readinessOf(event.result) }, []);
     case "reprovision":
       return afterTask(idle, [saveDone(event.result.scripts)]);
     case "pause":

@@ -132,6 +132,19 @@ restart = { policy = "on-failure", max = 1 }
   await world.ok(["up", "-d"]);
 });
 
+Deno.test("a machine that became ready too late is ready for the next up", async () => {
+  await using world = await fakeWorld();
+  const mark = `${world.folder}/warm`;
+  await world.configure(`[ready]\ntimeout = "1s"\nexec = ["test", "-e", "${mark}"]\n`);
+  const late = await world.rum(["up", "-d"]);
+  assert.equal(late.code, 124);
+  assert.equal((await world.status()).ready, false);
+  await Deno.writeTextFile(mark, "");
+  await world.ok(["up", "-d"]);
+  assert.equal((await world.status()).ready, true);
+  assert.equal((await world.boots()).length, 1, "the machine was not touched");
+});
+
 Deno.test("The content of an env_file reaches the process, and no argv, record, log or event", async () => {
   const secret = "correct-horse-battery";
   await using world = await fakeWorld();

@@ -7,6 +7,7 @@ import {
   NO_CRASHES,
   type Owner,
   type Run,
+  type Task,
 } from "../../src/machine/state.ts";
 
 export const OWNER: Owner = {
@@ -31,7 +32,7 @@ export const DONE: FirstBoot = { kind: "done" };
 export const CAUSE = { code: "provision_failed", message: "Script failed" } as const;
 
 const live = { ready: { kind: "ready" }, agent: AGENT, since: 0 } as const;
-const task = (work: "apply" | "reprovision" | "restore" | "pause" | "resume") => ({
+const task = (work: Task["work"]) => ({
   work,
   operation: "op-2",
   client: "asker",
@@ -116,6 +117,20 @@ export const STATES: Readonly<Record<string, MachineState>> = {
   "running attached": { kind: "running", run: RUN, ...live },
   "running detached": { kind: "running", run: ALONE, ...live },
   "running, applying": { kind: "running", run: RUN, ...live, task: task("apply") },
+  "running, not ready, applying": {
+    kind: "running",
+    run: RUN,
+    ...live,
+    ready: { kind: "not_ready", why: "port 80" },
+    task: task("apply"),
+  },
+  "running, not ready, looking again": {
+    kind: "running",
+    run: RUN,
+    ...live,
+    ready: { kind: "not_ready", why: "port 80" },
+    task: task("await_ready"),
+  },
   "running, provisioning again": {
     kind: "running",
     run: ALONE,
@@ -256,6 +271,12 @@ const BODIES: Readonly<Record<string, EventBody>> = {
     cause: { code: "agent_restarted", message: "Gone" },
   },
   "ready": { kind: "done", work: "await_ready", operation: "op-1", result: { ready: true } },
+  "ready after all": {
+    kind: "done",
+    work: "await_ready",
+    operation: "op-2",
+    result: { ready: true },
+  },
   "not ready": {
     kind: "done",
     work: "await_ready",
