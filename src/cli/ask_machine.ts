@@ -3,7 +3,8 @@
  * Ctrl+C handed to the machine's state machine, which decides what it means, and `--timeout` that
  * stops waiting and nothing else.
  */
-import { EXIT, toRumError } from "../base/errors.ts";
+import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { askLine } from "../daemon/ask_line.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { DaemonMethods } from "../protocol/daemon.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
@@ -15,6 +16,9 @@ import { type Target, targetOf } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
 import { waitForDaemon } from "./verdict.ts";
 import type { Context } from "./verb.ts";
+
+/** Queued for longer than this, it is said. */
+const PATIENCE_MS = 1000;
 
 type Change = "restart" | "pause" | "resume" | "provision";
 
@@ -38,12 +42,19 @@ export async function askMachine<M extends Change>(
   await using client = await daemonClient(context, target);
   await prepare(target);
   using observer = createObserver({ out: context.out, terminal: terminalOf() });
+  using turn = turnOf(context, target, method);
   const onEvent = (event: unknown) => {
+    turn.event(event as MachineEvent);
     observer.event(event as MachineEvent);
     if (context.out.mode === "plain") sayLine(context, event as MachineEvent);
   };
   using interrupt = interruptOf(context, target, client, () => observer.settle());
-  using late = lateness(context, method);
+  using late = lateness(
+    context,
+    method,
+    "rum status",
+    () => turn.came ? "it was left to go on" : "it waits for its turn, a minute at most",
+  );
   try {
     const result = await Promise.race([
       client.request<Change>(method, params, { onEvent }),
@@ -64,6 +75,7 @@ export async function askMachine<M extends Change>(
     if (toRumError(thrown).code === "daemon_hung") throw thrown;
     // What was interrupted fails as a rule; what came of the interrupt is the better answer.
     if (!interrupt.asked) throw await waitForDaemon(thrown, target);
+    if (neverBegan(thrown)) throw thrown;
     const result = await interrupt.answer;
     return {
       target,
@@ -73,6 +85,42 @@ export async function askMachine<M extends Change>(
       result,
     };
   }
+}
+
+/** Interrupted while it waited for its turn: nothing was done, and nothing goes on. */
+export function neverBegan(thrown: unknown): boolean {
+  return thrown instanceof RumError && thrown.code === "interrupted" &&
+    thrown.data?.began === false;
+}
+
+interface Turn extends Disposable {
+  /** The machine is at our request, or is done with it. */
+  readonly came: boolean;
+  event(event: MachineEvent): void;
+}
+
+/** The work before ours may take minutes: what is waited for is said. */
+function turnOf(context: Context, target: Target, method: string): Turn {
+  let came = false;
+  const timer = setTimeout(async () => {
+    const { operation } = await askLine(target.paths, "status", { timeoutMs: PATIENCE_MS })
+      .catch(() => ({})) as { operation?: { kind: string } };
+    if (!came && operation !== undefined) {
+      context.out.note(`Waiting: the machine is at "${operation.kind}"`);
+    }
+  }, PATIENCE_MS);
+  return {
+    get came() {
+      return came;
+    },
+    event(event) {
+      if (event.kind === "operation" && event.what === method) came = true;
+    },
+    [Symbol.dispose]() {
+      came = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** What scripts print; the interactive observer shows it, the plain one only knows states. */

@@ -22,7 +22,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     context,
     "destroy",
     "rum destroy",
-    "what it began goes on, by the background process or by the next rum destroy",
+    () => "what it began goes on, by the background process or by the next rum destroy",
   );
   if (there) {
     // Without an answer it is gone as well: its daemon ended before it could say so.

@@ -18,7 +18,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     context,
     "down",
     "rum status",
-    "the machine is left to go off by itself",
+    () => "the machine is left to go off by itself",
   );
   const stopped = stopMachine(context, target, {
     operation: "down",

@@ -10,14 +10,14 @@ export function lateness(
   context: Pick<Context, "globals">,
   verb: string,
   hint = "rum status",
-  left = "it was left to go on",
+  left: () => string = () => "it was left to go on",
 ): Disposable & { readonly never: Promise<never> } {
   const { timeoutMs } = context.globals;
   const { promise: never, reject } = Promise.withResolvers<never>();
   never.catch(() => {});
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
     const sentence = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)}`;
-    reject(new RumError("timeout", `${sentence}; ${left}`, { hint }));
+    reject(new RumError("timeout", `${sentence}; ${left()}`, { hint }));
   }, timeoutMs);
   return { never, [Symbol.dispose]: () => clearTimeout(timer) };
 }

@@ -4,7 +4,7 @@ import type { Context, VerbCall } from "./verb.ts";
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
   const verb = call.verb[0] === "resume" ? "resume" : "pause";
-  const { target, did, exit } = await askMachine(context, verb, {});
+  const { target, did, exit, interrupted } = await askMachine(context, verb, {});
   context.out.document(verb, { id: target.id, did, exit }, () => {
     switch (did) {
       case "paused":
@@ -12,6 +12,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
       case "resumed":
         return "The machine goes on.";
       default:
+        if (interrupted) return `Interrupted; the ${verb} goes on by itself.`;
         return verb === "pause" ? "The machine is paused already." : "The machine is not paused.";
     }
   });

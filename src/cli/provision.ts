@@ -18,9 +18,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     "provision",
     { id: target.id, did, exit },
     () =>
-      did === "provisioned"
-        ? "The scripts passed."
-        : "Interrupted: the scripts were called off; the machine runs on.",
+      did === "provisioned" ? "The scripts passed." : "Interrupted: the scripts were called off.",
   );
   return exit;
 }

@@ -8,6 +8,7 @@ import type { DaemonClient } from "../daemon/client.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver, type Observer } from "../ui/observer.ts";
 import { startedDaemon } from "./daemon_client.ts";
+import { neverBegan } from "./ask_machine.ts";
 import { deafness } from "./deafness.ts";
 import { lateness } from "./lateness.ts";
 import { nearestConfig } from "./nearest_config.ts";
@@ -107,7 +108,7 @@ async function follow(
     observer.settle();
     if (deadline?.aborted) throw timedOut(context, client);
     // What this command's own interrupt came to is its answer, not that its `up` was overtaken.
-    if (interrupts.ended && toRumError(thrown).code === "interrupted") {
+    if (interrupts.ended && toRumError(thrown).code === "interrupted" && !neverBegan(thrown)) {
       const { code, did } = await interrupts.result();
       out.document("up", { did, exit: code, id: target.id }, () => sentenceOf(did, target));
       return code;

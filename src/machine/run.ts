@@ -301,7 +301,9 @@ export function createMachineController(options: ControllerOptions): MachineCont
     for (const asker of mine) {
       asker.over.abort();
       asker.reject(
-        new RumError("interrupted", `Called off before "${asker.request.kind}" began`),
+        new RumError("interrupted", `Called off before "${asker.request.kind}" began`, {
+          data: { began: false },
+        }),
       );
     }
   }

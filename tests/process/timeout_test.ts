@@ -1,6 +1,6 @@
 /** `--timeout` and RUM_TIMEOUT in each kind of verb (SPEC section 2): 124, and the machine as it was. */
 import assert from "node:assert/strict";
-import { fakeWorld } from "../support/fake_guest.ts";
+import { fakeWorld, until } from "../support/fake_guest.ts";
 
 Deno.test("--timeout: what follows ends with 124, what was asked of the machine goes on", async () => {
   await using world = await fakeWorld({
@@ -48,4 +48,26 @@ Deno.test("--timeout of down is its patience, RUM_TIMEOUT only ends the waiting;
   assert.match(stderr, /"rum destroy" took longer than .*; what it began goes on/);
   await world.settled();
   assert.equal((await world.status()).phase, "absent");
+});
+
+Deno.test("what waits for its turn says for what, and that it had not begun when it is called off", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-turn-",
+    toml: '[provision.boot]\nscript = "sleep 12"\n',
+  });
+  const booting = world.rum(["up", "-d"]);
+  await until("the script runs", async () => (await world.status()).phase === "provisioning");
+  const late = await world.rum(["--timeout", "3s", "pause"]);
+  assert.equal(late.code, 124);
+  assert.match(late.stderr, /Waiting: the machine is at "up"/);
+  assert.match(late.stderr, /"rum pause" took longer .*; it waits for its turn/);
+  const child = world.box.spawn(["restart"]);
+  await new Promise((later) => setTimeout(later, 3000));
+  child.kill("SIGINT");
+  const { code, stderr } = await child.output();
+  assert.equal(code, 130);
+  assert.match(new TextDecoder().decode(stderr), /Called off before "restart" began/);
+  assert.equal((await booting).code, 0);
+  await until("the pause had its turn", async () => (await world.status()).phase === "paused");
+  assert.equal((await world.boots()).length, 1);
 });
