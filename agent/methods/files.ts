@@ -65,6 +65,9 @@ export async function asRumError<T>(action: string, work: () => Promise<T>): Pro
     if (cause instanceof Deno.errors.NotFound) {
       throw new RumError("no_such_file", because("it does not exist"), { cause });
     }
+    if (cause instanceof Deno.errors.NotADirectory) {
+      throw new RumError("no_such_file", because("a part of its path is no folder"), { cause });
+    }
     if (cause instanceof Error && /No space left|os error 28|ENOSPC/.test(cause.message)) {
       throw new RumError("disk_full", because("its disk is full"), { cause });
     }

@@ -37,7 +37,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const user = await guestUser(target);
   const path = guestPath(sides.guest, homeOf(user));
   await using client = await daemonClient(context, target);
-  const { mux, failure } = cpLink(client);
+  const { mux, cause } = cpLink(client);
   using progress = copyProgress(context, sides.host === "-" ? sides.guest : sides.host);
   let result: CopyResult;
   try {
@@ -51,7 +51,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     });
   } catch (thrown) {
     if (signal.aborted) throw signal.reason;
-    throw failure() ?? thrown;
+    throw cause(thrown);
   }
   progress.end();
   if (sides.direction === "from_guest" && sides.host === "-") return EXIT.ok;

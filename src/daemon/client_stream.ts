@@ -1,7 +1,8 @@
 /**
  * A client's side of a call that carries a byte stream (`proxy`, `cp`): the call as a Duplex. What
  * the daemon refused or what ended the call is kept in `failure`, because whoever reads the stream
- * may dress it up as something else.
+ * may dress it up as something else. A reader that has what it wants and lets go has not failed: why
+ * it did so is its own to say.
  */
 import { RumError, toRumError } from "../base/errors.ts";
 import type { BytesEvent, CpParams } from "../protocol/daemon.ts";
@@ -35,11 +36,16 @@ export function openCallStream(
   let source!: ReadableStreamDefaultController<Uint8Array>;
   let wanted: (() => void) | undefined;
   let over = false;
+  let letGo = false;
   let failure: RumError | undefined;
+  const giveUp = (reason: unknown) => {
+    letGo = true;
+    cancel.abort(reason);
+  };
   const readable = new ReadableStream<Uint8Array>({
     start: (controller) => void (source = controller),
     pull: () => wanted?.(),
-    cancel: (reason) => cancel.abort(reason ?? new RumError("cancelled", "Nobody reads any more")),
+    cancel: (reason) => giveUp(reason ?? new RumError("cancelled", "Nobody reads any more")),
   }, { highWaterMark: WINDOW, size: (chunk) => chunk.byteLength });
   const finish = (error?: RumError) => {
     if (over) return;
@@ -60,8 +66,9 @@ export function openCallStream(
       wanted = undefined;
     },
   }).then(() => finish(), (thrown) => {
-    failure = toRumError(cancel.signal.aborted ? cancel.signal.reason : thrown);
-    finish(failure);
+    const error = toRumError(cancel.signal.aborted ? cancel.signal.reason : thrown);
+    if (!letGo) failure = error;
+    finish(error);
   }).finally(() => options.signal?.removeEventListener("abort", onAbort));
   return {
     readable,
@@ -71,19 +78,23 @@ export function openCallStream(
       return failure;
     },
     abort(reason) {
-      cancel.abort(reason ?? new RumError("cancelled", "The stream was given up"));
+      giveUp(reason ?? new RumError("cancelled", "The stream was given up"));
       finish(toRumError(cancel.signal.reason));
     },
   };
+}
+
+export interface CpLink {
+  readonly mux: Mux;
+  /** What a copy failed of: the daemon's own words where they are behind it, else itself. */
+  cause(thrown: unknown): unknown;
 }
 
 /**
  * The agent's file methods through the daemon, in the place of the agent's own link: each stream is
  * one `cp` call.
  */
-export function cpLink(
-  client: Pick<DaemonClient, "request">,
-): { readonly mux: Mux; readonly failure: () => RumError | undefined } {
+export function cpLink(client: Pick<DaemonClient, "request">): CpLink {
   let failure: (() => RumError | undefined) | undefined;
   const mux: Mux = {
     open(header) {
@@ -105,5 +116,12 @@ export function cpLink(
     ping: () => Promise.reject(new RumError("not_supported", "A copy's link has no ping")),
     close() {},
   };
-  return { mux, failure: () => failure?.() };
+  return {
+    mux,
+    cause(thrown) {
+      const told = failure?.();
+      for (let at = thrown; at instanceof Error; at = at.cause) if (at === told) return told;
+      return thrown;
+    },
+  };
 }

@@ -35,6 +35,7 @@ export class AgentCall implements AsyncDisposable {
   readonly #onAbort: () => void;
   #state: "open" | "answered" | "raw" | "released" = "open";
   #writing = 0;
+  #cut = false;
 
   private constructor(method: string, stream: Duplex, signal: AbortSignal | undefined) {
     this.method = method;
@@ -70,18 +71,23 @@ export class AgentCall implements AsyncDisposable {
 
   /** @throws {RumError} as `next` does */
   async send(kind: typeof KIND.params | typeof KIND.end, value: unknown): Promise<void> {
-    await this.#guarded(() => this.#writer.json(kind, value));
+    await this.#sending(() => this.#writer.json(kind, value));
   }
 
   /** Resolves when the stream took the bytes: the agent's pace. */
   async data(bytes: Uint8Array): Promise<void> {
     this.#writing++;
-    await this.#guarded(() => this.#writer.bytes(KIND.data, bytes));
+    await this.#sending(() => this.#writer.bytes(KIND.data, bytes));
     this.#writing--;
   }
 
   async zeros(count: number): Promise<void> {
-    await this.#guarded(() => this.#writer.zeros(count));
+    await this.#sending(() => this.#writer.zeros(count));
+  }
+
+  /** The agent takes nothing more: why is in its answer, or in how waiting for that fails. */
+  get cut(): boolean {
+    return this.#cut;
   }
 
   /**
@@ -159,6 +165,15 @@ export class AgentCall implements AsyncDisposable {
       return shape(value, "");
     } catch (cause) {
       throw this.lied("sent an answer that does not fit", cause);
+    }
+  }
+
+  async #sending(work: () => Promise<void>): Promise<void> {
+    try {
+      await this.#guarded(work);
+    } catch (thrown) {
+      this.#cut = true;
+      throw thrown;
     }
   }
 

@@ -196,7 +196,7 @@ export async function writeToGuest(
   options: CallOptions = {},
 ): Promise<FileDigest> {
   await using call = await AgentCall.open(mux, "file.write", params, options);
-  return await whileSending(sendBody(call, content), call.result(fileDigest));
+  return await whileSending(call, sendBody(call, content), call.result(fileDigest));
 }
 
 export interface TreeSource {
@@ -220,15 +220,26 @@ export async function writeTreeToGuest(
     }
     await call.send(KIND.end, {});
   };
-  return await whileSending(sending(), call.result(treeResult));
+  return await whileSending(call, sending(), call.result(treeResult));
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
 
-/** An agent that refuses answers before it has read all: then nothing more is sent. */
-async function whileSending<T>(sending: Promise<unknown>, answer: Promise<T>): Promise<T> {
+/**
+ * An agent that refuses answers before it has read all: then nothing more is sent. The stream may be
+ * closed to the sender a moment before the answer is read; it is the answer that says why.
+ */
+async function whileSending<T>(
+  call: AgentCall,
+  sending: Promise<unknown>,
+  answer: Promise<T>,
+): Promise<T> {
   sending.catch(() => {});
   answer.catch(() => {});
-  await Promise.race([sending, answer]);
+  try {
+    await Promise.race([sending, answer]);
+  } catch (thrown) {
+    if (!call.cut) throw thrown;
+  }
   return await answer;
 }

@@ -80,6 +80,7 @@ export class RpcClient {
       addCredit: (bytes) => window.add(bytes),
     });
     const timers: ReturnType<typeof setTimeout>[] = [];
+    let why: unknown;
     const giveUp = (after: number, error: () => unknown) =>
       timers.push(setTimeout(() => reject(error()), Math.min(after, 2 ** 31 - 1)));
     const onAbort = () => {
@@ -109,9 +110,12 @@ export class RpcClient {
       }
       if (options.resize !== undefined) void this.#sendSizes(id, options.resize, finished.signal);
       return await promise;
+    } catch (thrown) {
+      why = thrown;
+      throw thrown;
     } finally {
       this.#pending.delete(id);
-      finished.abort();
+      finished.abort(why);
       window.close();
       for (const timer of timers) clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
@@ -183,7 +187,8 @@ export class RpcClient {
         lost = !(thrown instanceof RumError);
         throw thrown;
       });
-    const stop = () => void reader.cancel().catch(() => {});
+    // Whoever still writes learns what ended the call.
+    const stop = () => void reader.cancel(finished.reason).catch(() => {});
     finished.addEventListener("abort", stop, { once: true });
     try {
       for (;;) {

@@ -2,7 +2,12 @@
  * The whole way of a copy in one process: the client's link, a real RPC connection, the daemon's
  * methods, the mux, the real agent. "Guest" and "host" are two folders.
  */
-import { type CallStream, cpLink, openCallStream } from "../../src/daemon/client_stream.ts";
+import {
+  type CallStream,
+  type CpLink,
+  cpLink,
+  openCallStream,
+} from "../../src/daemon/client_stream.ts";
 import { cpMethods } from "../../src/daemon/methods/cp.ts";
 import { proxyMethods } from "../../src/daemon/methods/proxy.ts";
 import type { AgentClient } from "../../src/guest/agent_client.ts";
@@ -15,6 +20,7 @@ import { agentBed } from "./agent_in_process.ts";
 
 export interface CpBed extends AsyncDisposable {
   readonly mux: Mux;
+  readonly link: CpLink;
   readonly client: AgentClient;
   readonly host: string;
   readonly guest: string;
@@ -50,8 +56,10 @@ export async function cpBed(): Promise<CpBed> {
     writer: new FrameWriter(a.writable),
   });
   const caller = { request: rpc.request.bind(rpc) as never };
+  const link = cpLink(caller);
   return {
-    mux: cpLink(caller).mux,
+    mux: link.mux,
+    link,
     client,
     host,
     guest,

@@ -14,6 +14,10 @@ import {
 } from "../../../src/guest/copy.ts";
 import { FileTarget, TreeTarget } from "../../../src/guest/copy_target.ts";
 import type { FileMeta } from "../../../src/protocol/agent.ts";
+import { encodeJson, KIND } from "../../../src/protocol/calls.ts";
+import { cpLink } from "../../../src/daemon/client_stream.ts";
+import { writeToGuest } from "../../../src/guest/agent_files.ts";
+import type { RequestOptions } from "../../../src/wire/rpc_client.ts";
 import { type CpBed, cpBed } from "../../support/cp_bed.ts";
 
 const ALL: CopyOptions = { recursive: true };
@@ -295,4 +299,71 @@ Deno.test("cp: a folder without -r and a device are refused before anything is s
     copyFromGuest(bed.mux, { from: "/no/such/file", to: bed.host }, ALL),
     { code: "no_such_file" },
   );
+});
+
+Deno.test("cp: what the agent refuses is what is told, however the call ends behind it", async () => {
+  await using bed = await cpBed();
+  await Deno.writeTextFile(`${bed.host}/f`, "content");
+  await Deno.writeTextFile(`${bed.guest}/file`, "no folder");
+  const cases: [what: () => Promise<unknown>, code: string, message: RegExp][] = [
+    [() => up(bed, `${bed.host}/f`, `${bed.guest}/trail/`), "no_such_file", /no such folder/],
+    [() => up(bed, `${bed.host}/f`, `${bed.guest}/file/x`), "no_such_file", /no folder/],
+    [() => up(bed, `${bed.host}/f`, `${bed.guest}/no/x`), "no_such_file", /does not exist/],
+    [
+      () => copyFromGuest(bed.mux, { from: bed.guest, to: bed.host }, { recursive: false }),
+      "invalid_params",
+      /it is a folder/,
+    ],
+  ];
+  for (const [what, code, message] of cases) {
+    for (let n = 0; n < 5; n++) {
+      const thrown = await what().then(() => assert.fail("not refused"), (error) => error);
+      // The call that was let go has ended with the daemon by now.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const told = bed.link.cause(thrown) as RumError;
+      assert.equal(told.code, code, told.message);
+      assert.match(told.message, message);
+    }
+  }
+});
+
+Deno.test("cp: an answer that comes after the stream closed to its sender is the one that counts", async () => {
+  const final = encodeJson(KIND.final, { error: { code: "disk_full", message: "It is full" } });
+  const link = cpLink({
+    // Takes the first bytes only, closes to the sender, and answers after that.
+    request: (async (_method: string, _params: unknown, options: RequestOptions) => {
+      const reader = options.input!.getReader();
+      await reader.read();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await reader.cancel(new Error("The call is over"));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await options.onEvent?.({ stream: "data", data: final.toBase64() });
+      await options.onEvent?.({ stream: "data", data: "", end: true });
+      return {};
+    }) as never,
+  });
+  const content = (async function* () {
+    for (let n = 0; n < 64; n++) yield crypto.getRandomValues(new Uint8Array(60_000));
+  })();
+  const thrown = await writeToGuest(link.mux, { path: "/x" }, content).catch((error) => error);
+  assert.equal((link.cause(thrown) as RumError).code, "disk_full");
+});
+
+Deno.test("cp: a daemon that refuses the call or goes is told in its own words, in mid-copy too", async () => {
+  for (const early of [true, false]) {
+    const gone = new RumError("daemon_failed", "It went away");
+    const link = cpLink({
+      request: (async (_method: string, _params: unknown, options: RequestOptions) => {
+        const reader = options.input!.getReader();
+        if (!early) await reader.read();
+        await reader.cancel(gone);
+        throw gone;
+      }) as never,
+    });
+    const content = (async function* () {
+      for (let n = 0; n < 64; n++) yield crypto.getRandomValues(new Uint8Array(60_000));
+    })();
+    const thrown = await writeToGuest(link.mux, { path: "/x" }, content).catch((error) => error);
+    assert.equal(link.cause(thrown), gone);
+  }
 });
