@@ -76,6 +76,8 @@ export function stepRunning(state: Running, event: Event, rules: Rules): Move {
       );
     case "paused_seen": {
       const { why } = event;
+      // Our own pause tells its end itself; a look may meet the machine just before that.
+      if (why === "from_outside" && task?.work === "pause") return stay(state);
       const text = why === "from_outside"
         ? "The machine was paused from outside"
         : pausedCause(why).message;
