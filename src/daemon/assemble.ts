@@ -79,7 +79,7 @@ export function assemble(parts: Parts): { engine: Engine } {
     on: (event) => onSession(event),
   });
   const consoleLog = createConsoleLog({ path: paths.consoleLog, machine, clock, log: parts.log });
-  const logs = createScriptLogs(paths, emit);
+  const logs = createScriptLogs(paths, { emit, emitted: () => events.flush() });
   const client = () => link.client;
   const forwards = createMachineForwards({ rum, paths, client, emit, log: parts.log });
   const services = createMachineServices({ emit, log: parts.log, clock });

@@ -59,7 +59,6 @@ export function createGuestPort(options: GuestPortOptions): Guest {
           signal,
         );
         const { hello } = await upToDate(first, signal);
-        logs.setBoot(hello.bootId);
         await faultPoint("greet.hello");
         return {
           boot_id: hello.bootId,
@@ -262,7 +261,7 @@ export async function runScripts(
     // What failed in this boot is what whoever asks again wants to see run.
     run: scope === "due" ? "retry" : scope,
     waits: { network: hasRoute(plan), user: plan.user.name },
-    ...(logs.have === undefined ? {} : { have: logs.have }),
+    have: await logs.resume(client.hello),
   };
   const result = await client.provision(params, (event) => logs.take(event), { signal });
   if (!result.ok && result.failed !== undefined) {

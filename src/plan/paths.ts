@@ -68,6 +68,8 @@ export interface MachinePaths {
   readonly daemonLog: string;
   readonly consoleLog: string;
   scriptLog(name: string): string;
+  /** How far the guest's script output is in those logs. */
+  readonly scriptPosition: string;
   serviceLog(name: string, index: number): string;
   readonly screenshots: string;
   readonly lock: string;
@@ -152,6 +154,7 @@ export function machinePaths(rum: RumPaths, id: string): MachinePaths {
     daemonLog: `${logs}/daemon.log`,
     consoleLog: `${logs}/boot.log`,
     scriptLog: (name) => `${logs}/script-${name}.log`,
+    scriptPosition: `${folder}/script_position.json`,
     serviceLog: (name, index) => `${logs}/service-${name}-${index}.log`,
     screenshots: `${folder}/screenshots`,
     lock: `${rum.locks}/${id}.lock`,

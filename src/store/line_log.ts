@@ -41,6 +41,8 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
   let pendingChars = 0;
   let lost = 0;
   let closed = false;
+  // A writer that was killed may have left half a line: the first of this one begins its own.
+  let mend = true;
   let running: Promise<void> | undefined;
 
   const write = async () => {
@@ -52,7 +54,9 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
         ? ""
         : `${new Date().toISOString()} ! [${lost} lines could not be written to this log]\n`;
       try {
-        await appendRotating(path, encoder.encode(notice + lines.join("")), { maxBytes, keep });
+        const bytes = encoder.encode(notice + lines.join(""));
+        await appendRotating(path, bytes, { maxBytes, keep, mend });
+        mend = false;
         lost = 0;
       } catch {
         lost += lines.length;
@@ -67,7 +71,7 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
     path,
     line(at, stream, text) {
       if (closed) return;
-      const line = `${at.toISOString()} ${stream === "out" ? "|" : "!"} ${text}\n`;
+      const line = `${formatLogLine(at, stream, text)}\n`;
       pending.push(line);
       pendingChars += line.length;
       running ??= Promise.resolve().then(write);
@@ -83,11 +87,16 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
   };
 }
 
+/** As it stands in the file, without its line feed. */
+export function formatLogLine(at: Date, stream: Stream, text: string): string {
+  return `${at.toISOString()} ${stream === "out" ? "|" : "!"} ${text}`;
+}
+
 /** Appends, rotating first when the present file has reached its bound. */
 async function appendRotating(
   path: string,
   bytes: Uint8Array,
-  { maxBytes, keep }: Required<LineLogOptions>,
+  { maxBytes, keep, mend }: Required<LineLogOptions> & { mend: boolean },
 ): Promise<void> {
   // A burst larger than a file is cut at line ends, so that no file passes its bound by much.
   for (let at = 0; at < bytes.length;) {
@@ -98,6 +107,7 @@ async function appendRotating(
       const { size } = await file.stat();
       full = size > 0 && size + Math.min(bytes.length - at, 64 * 1024) > maxBytes;
       if (!full) {
+        if (mend && at === 0) await endTornLine(file, size);
         await file.seek(0, Deno.SeekMode.End);
         const room = Math.max(maxBytes - size, 64 * 1024);
         let end = Math.min(bytes.length, at + room);
@@ -110,6 +120,13 @@ async function appendRotating(
     }
     if (full) await rotate(path, keep);
   }
+}
+
+async function endTornLine(file: Deno.FsFile, size: number): Promise<void> {
+  if (size === 0) return;
+  const last = new Uint8Array(1);
+  await file.seek(size - 1, Deno.SeekMode.Start);
+  if (await file.read(last) === 1 && last[0] !== 10) await file.write(new Uint8Array([10]));
 }
 
 async function rotate(path: string, keep: number): Promise<void> {

@@ -33,6 +33,54 @@ Deno.test("kill -9 of the daemon: the machine is untouched, the next command hea
   assert.notEqual(healed.daemon.pid, daemon);
 });
 
+Deno.test("what a daemon wrote of this boot's scripts the next one does not write again, and what came between once", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-heal-logs-",
+    toml: `[provision.system]
+script = "echo made"
+[provision.boot]
+script = """
+echo one
+while [ ! -e /home/rum/two ]; do sleep 0.05; done
+echo two
+while [ ! -e /home/rum/three ]; do sleep 0.05; done
+echo three
+"""`,
+  });
+  const home = async () => `/disks/${(await world.boots())[0].split(" ")[1]}/home/rum`;
+  const log = async (name: string) => {
+    const text = await Deno.readTextFile(world.paths.scriptLog(name)).catch(() => "");
+    return text.split("\n").slice(0, -1).map((line) => line.replace(/^\S+Z . /, ""));
+  };
+  const first = world.rum(["up", "-d"]);
+  await until("the script is half-way", async () => (await log("boot")).includes("one"));
+  kill((await world.holder())!);
+  await first;
+  await world.settled();
+  await Deno.writeTextFile(`${world.folder}${await home()}/two`, "");
+  await Deno.writeTextFile(`${world.folder}${await home()}/three`, "");
+  await world.ok(["up", "-d"]);
+  const whole = [/^\[started, boot /, /^one$/, /^two$/, /^three$/, /^\[ended with 0\]$/];
+  const check = async () => {
+    const boot = await log("boot");
+    assert.equal(boot.length, whole.length, boot.join("\n"));
+    whole.forEach((pattern, i) => assert.match(boot[i], pattern));
+    assert.equal((await log("system")).length, 3);
+    const { stdout } = await world.ok(["events", "-o", "json"]);
+    const told = stdout.trim().split("\n").map((line) => JSON.parse(line))
+      .filter(({ kind }) => kind === "script").map(({ script, state }) => `${script} ${state}`);
+    assert.deepEqual(told, ["system started", "system passed", "boot started", "boot passed"]);
+  };
+  await check();
+  kill((await world.holder())!);
+  await world.settled();
+  await world.ok(["exec", "true"]);
+  await check();
+  await world.ok(["daemon", "restart"]);
+  await world.ok(["exec", "true"]);
+  await check();
+});
+
 Deno.test("SIGSTOP of the daemon: status says hung, down ends it and stops the machine", async () => {
   await using world = await fakeWorld({ prefix: "rum-hung-" });
   await world.ok(["up", "-d"]);

@@ -187,7 +187,6 @@ Deno.test("agent_newer: the agent of a later rum is neither used nor replaced", 
   const port = createGuestPort({
     session: () => ({ ready: () => Promise.resolve(client) }),
     plan: () => plan,
-    logs: { setBoot: () => {} },
     console: { listen: () => () => {} },
     emit: () => {},
     clock: systemClock,

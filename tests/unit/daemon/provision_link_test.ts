@@ -8,6 +8,7 @@ Deno.test("provision: an agent that was lost during the first copy is waited for
   const plan = makePlan(sampleConfig(), sampleFacts());
   const trace: string[] = [];
   const client = (name: string) => ({
+    hello: { bootId: "boot-1", instance: name },
     apply: () => Promise.resolve((trace.push(`${name} apply`), [])),
     provision: () =>
       Promise.resolve((trace.push(`${name} scripts`), { ok: true, ran: [], skipped: [] })),
@@ -22,7 +23,7 @@ Deno.test("provision: an agent that was lost during the first copy is waited for
     adoptPlan: () => Promise.resolve(),
     machineKey: () => Promise.resolve("ssh-ed25519 AAAA"),
     emit: () => {},
-    logs: { take: () => {} },
+    logs: { take: () => {}, resume: () => Promise.resolve(undefined) },
     copyFolders() {
       session.require = () => assert.fail("there is no agent now");
       return Promise.resolve();
