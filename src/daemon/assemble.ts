@@ -21,8 +21,9 @@ import { ensureSshKey } from "../store/ssh_key.ts";
 import { type RecordKeeper } from "../store/state_file.ts";
 import { domainXml } from "../xml/domain.ts";
 import { domainSpecOf } from "../xml/from_plan.ts";
-import { createDriftLook, requireApprovedHook } from "./approval.ts";
+import { requireApprovedHook } from "./approval.ts";
 import { createConsoleLog } from "./console_log.ts";
+import { createDrift } from "./drift.ts";
 import { type EventLog } from "./event_log.ts";
 import { createPoweredLink } from "./guest_link.ts";
 import { createGuestPort } from "./guest_port.ts";
@@ -264,7 +265,17 @@ export function assemble(parts: Parts): { engine: Engine } {
       signal,
     });
   const want = async (signal?: AbortSignal) => wanted = await plan(keeper.record.plan, signal);
-  const lookForDrift = createDriftLook(async (recorded) => (await plan(recorded)).plan, emit);
+  const drift = createDrift({
+    recorded: () => keeper.record.plan,
+    configPath: () => keeper.record.config_path,
+    async wanted(recorded) {
+      const { plan: wanted, config } = await plan(recorded);
+      const { system, boot } = config.provision;
+      const files = [system?.file, boot?.file].filter((file) => file !== undefined);
+      return { plan: wanted, files };
+    },
+    emit,
+  });
 
   const engine: Engine = {
     id,
@@ -293,7 +304,7 @@ export function assemble(parts: Parts): { engine: Engine } {
       if (recorded === undefined || wanted === undefined) return;
       await keeper.save({ plan: adoptScripts(recorded, wanted.plan) });
     },
-    drift: () => lookForDrift(keeper.record.plan),
+    drift,
     get lostWithHost() {
       const { kind } = controller.snapshot().state;
       return parts.lostWithHost && (kind === "stopped" || kind === "absent" || kind === "failed");

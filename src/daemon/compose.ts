@@ -28,6 +28,8 @@ export interface ComposeOptions {
 }
 
 const DRIFT_EVERY_MS = 5000;
+/** All that `status` ever waits for: a file system that does not answer is not its trouble. */
+const DRIFT_LOOK_MS = 500;
 /** A daemon without a machine to look after ends by itself. */
 const IDLE_END_MS = 2000;
 const FIRST_REQUEST_MS = 30_000;
@@ -42,16 +44,12 @@ export function composer(
     const powered = () => !isOff(engine.hypervisorStatus.state);
     const agent = (signal: AbortSignal) => agentOf(engine, signal);
     if (engine.plan !== undefined && powered()) await engine.forwards.takeUp(engine.plan);
-    let drift: readonly string[] = [];
-    let looking = false;
-    const lookForDrift = () => {
-      if (looking) return;
-      looking = true;
-      engine.drift().then((found) => drift = found, () => {}).finally(() => looking = false);
+    void engine.drift.look();
+    const driftTimer = setInterval(() => void engine.drift.look(), DRIFT_EVERY_MS);
+    const status = async () => {
+      await within(engine.drift.look(), DRIFT_LOOK_MS);
+      return statusOf(engine, host);
     };
-    lookForDrift();
-    const driftTimer = setInterval(lookForDrift, DRIFT_EVERY_MS);
-    const status = () => statusOf(engine, host, drift);
     const over = endOfWork(engine.controller, () => void engine.forwards.noBoot());
     const own = actOfOwnAccord(engine, { log: host.log });
 
@@ -78,7 +76,7 @@ export function composer(
         }),
       },
       lines: {
-        status: () => status() as unknown as Record<string, unknown>,
+        status: async () => await status() as unknown as Record<string, unknown>,
         shutdown: async () =>
           answer(
             await controller.request({
@@ -109,6 +107,13 @@ export function composer(
       },
     };
   };
+}
+
+async function within(look: Promise<void>, ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([look, late]);
+  clearTimeout(timer);
 }
 
 function answer(outcome: { readonly did: string; readonly exit: number }): Record<string, unknown> {

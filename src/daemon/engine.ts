@@ -10,6 +10,7 @@ import { type MachineController } from "../machine/run.ts";
 import type { HostEnv, MachinePaths, RumPaths } from "../plan/paths.ts";
 import type { RecordedPlan } from "../plan/types.ts";
 import { type ConsoleLog } from "./console_log.ts";
+import { type Drift } from "./drift.ts";
 import { type EventLog } from "./event_log.ts";
 import { type PoweredLink } from "./guest_link.ts";
 import { type Folders } from "./folders.ts";
@@ -51,7 +52,7 @@ export interface Engine {
   adoptScripts(): Promise<void>;
   /** It ran when its host went down, and has not been started since. */
   readonly lostWithHost: boolean;
-  /** Sentences for `status`: what rum.toml says that the machine does not do yet. */
-  drift(): Promise<readonly string[]>;
+  /** What rum.toml says that the machine does not do yet. */
+  readonly drift: Drift;
   close(): Promise<void>;
 }

@@ -12,10 +12,10 @@ import { LINE_WORDS, type LineWord } from "../protocol/daemon.ts";
 
 type Answer = Readonly<Record<string, unknown>>;
 
-/** What a holder of the machine's lock answers. `ping` and `status` cannot wait: they return. */
+/** What a holder of the machine's lock answers. `ping` cannot wait; `status` has a look at rum.toml, in bounds. */
 export interface LineHandlers {
   ping(): Answer;
-  status(): Answer;
+  status(): Answer | Promise<Answer>;
   /** Begins a release; the answer says that it began. */
   release(): Answer;
   shutdown(): Promise<Answer>;

@@ -5,7 +5,7 @@
 import type { AgentClient } from "../guest/agent_client.ts";
 import type { PlanChanges } from "../machine/events.ts";
 import { adoptLive } from "../plan/adopt.ts";
-import { diffPlans, renderChanges } from "../plan/diff.ts";
+import { diffPlans, renderApplied, renderNeeds } from "../plan/diff.ts";
 import type { Plan, RecordedPlan } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
 import type { Folders } from "./folders.ts";
@@ -29,9 +29,8 @@ export interface LiveChangesOptions {
 export async function applyLiveChanges(options: LiveChangesOptions): Promise<PlanChanges> {
   const { recorded, agent, emit, signal } = options;
   const { paths, ...wanted } = options.wanted;
-  const changes = diffPlans(recorded, wanted);
   const merged = adoptLive(recorded, wanted, { firstBootDone: true });
-  const live = changes.filter((change) => change.how === "live");
+  const live = diffPlans(recorded, merged);
   if (live.length > 0) {
     await applyPlan(agent, { ...merged, paths }, await options.machineKey(), { signal, emit });
   }
@@ -44,9 +43,9 @@ export async function applyLiveChanges(options: LiveChangesOptions): Promise<Pla
   }
   return {
     applied: [
-      ...renderChanges(live),
+      ...renderApplied(live),
       ...(served === undefined ? [] : [`services: ${served}`]),
     ],
-    needs: renderChanges(changes.filter((change) => change.how !== "live")),
+    needs: renderNeeds(diffPlans(merged, wanted)),
   };
 }

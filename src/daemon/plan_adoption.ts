@@ -6,7 +6,7 @@
 import type { MachineRecord, RecordPatch } from "../machine/record.ts";
 import type { PlanChanges } from "../machine/events.ts";
 import { adoptAtStart, adoptLive } from "../plan/adopt.ts";
-import { diffPlans, renderApplied, renderChanges } from "../plan/diff.ts";
+import { diffPlans, renderApplied, renderNeeds } from "../plan/diff.ts";
 import type { Plan, RecordedPlan } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
 
@@ -72,7 +72,7 @@ function changesBetween(
 ): PlanChanges {
   return {
     applied: renderApplied(diffPlans(before, after)),
-    needs: renderChanges(diffPlans(after, wanted)),
+    needs: renderNeeds(diffPlans(after, wanted)),
   };
 }
 

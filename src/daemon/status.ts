@@ -5,11 +5,11 @@ import { VERSION } from "../base/version.ts";
 import type { Engine } from "./engine.ts";
 import type { DaemonHost } from "./serve.ts";
 
-export function statusOf(engine: Engine, host: DaemonHost, drift: readonly string[]): StatusResult {
+export function statusOf(engine: Engine, host: DaemonHost): StatusResult {
   const { state, revision, operation } = engine.controller.snapshot();
   const { record, plan, link, hypervisorStatus } = engine;
   const hello = link.client?.hello;
-  const degraded: string[] = [...drift];
+  const degraded: string[] = [...engine.drift.known()];
   if (state.kind === "running" && state.ready.kind === "not_ready") degraded.push(state.ready.why);
   if (state.kind === "running" && hello === undefined) {
     degraded.push("the guest agent does not answer");

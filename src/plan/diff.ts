@@ -109,10 +109,7 @@ const ROWS: readonly Row[] = [
     key: "ports",
     how: "live",
     of: (p) => p.ports,
-    show: (p) =>
-      list(
-        p.ports.map((f) => `${f.bind}:${f.host} → ${f.guest}${f.proto === "udp" ? "/udp" : ""}`),
-      ),
+    show: (p) => list(p.ports.map(portText)),
   },
   {
     key: "auto_ports",
@@ -165,7 +162,7 @@ export function diffPlans(recorded: RecordedPlan, wanted: RecordedPlan): Change[
 }
 
 const NEEDS: Readonly<Record<How, string>> = {
-  live: "applied",
+  live: "rum up applies it",
   restart: "needs restart (rum restart)",
   reset: "needs --reset (rum up --reset builds a new disk)",
   provision: "needs `rum provision --system`",
@@ -176,14 +173,21 @@ function change(key: string, from: string, to: string, how: How, needs = NEEDS[h
   return { key, from, to, how, say: `${key}: ${from} → ${to}, ${needs}` };
 }
 
-/** One line a change; nothing when nothing changed. */
+/** One line a change, with what it needs; nothing when nothing changed. */
 export function renderChanges(changes: readonly Change[]): string[] {
   return changes.map((c) => c.say);
 }
 
-/** The same where a start brought them about, whatever they would have needed on a running machine. */
+/** What came about, whatever it needed: whoever shows it says that it is applied. */
 export function renderApplied(changes: readonly Change[]): string[] {
-  return changes.map(({ key, from, to }) => change(key, from, to, "live").say);
+  return changes.map(({ key, from, to }) => `${key}: ${from} → ${to}`);
+}
+
+/** What an `up` left as it was. A live change among them waits for one beside it that is not. */
+export function renderNeeds(changes: readonly Change[]): string[] {
+  return changes.map(({ key, from, to, how, say }) =>
+    how === "live" ? change(key, from, to, "restart").say : say
+  );
 }
 
 function diffDrives(from: readonly PlannedDrive[], to: readonly PlannedDrive[]): Change[] {
@@ -245,6 +249,12 @@ function diffByName<T extends { readonly name: string }>(
     const shown = (item: T | undefined) => item === undefined ? "none" : show(item);
     return [change(`${key}.${name}`, shown(a), shown(b), how, needs)];
   });
+}
+
+/** As `rum list` and `rum port add` write it: `18180:8000`. */
+function portText({ bind, host, guest, proto }: RecordedPlan["ports"][number]): string {
+  const where = bind === "127.0.0.1" ? "" : `${bind.includes(":") ? `[${bind}]` : bind}:`;
+  return `${where}${host === 0 ? "auto" : host}:${guest}${proto === "udp" ? "/udp" : ""}`;
 }
 
 function script(plan: RecordedPlan, name: string): string | undefined {

@@ -98,8 +98,10 @@ export function plainText(event: MachineEvent): string | undefined {
       return `forward ${event.bind}:${event.host} → ${event.guest} ${event.state}` +
         (event.text === undefined ? "" : `: ${event.text}`);
     case "changes":
-      return [...event.applied.map((text) => `applied: ${text}`), ...event.needs].join("; ") ||
-        undefined;
+      return [
+        ...event.applied.map((text) => `applied: ${text}`),
+        ...event.needs.map((text) => `not applied: ${text}`),
+      ].join("; ") || undefined;
     case "warning":
       return `warning: ${event.text}`;
     case "note":

@@ -82,7 +82,7 @@ export function applyEvent(view: UpView, event: MachineEvent, atMs: number): UpV
         notes: [
           ...view.notes,
           ...event.applied.map((text) => `applied: ${text}`),
-          ...event.needs,
+          ...event.needs.map((text) => `not applied: ${text}`),
         ],
       };
     case "warning":

@@ -63,9 +63,9 @@ Deno.test("a start tells what it took over of an edited rum.toml, and what it co
   const { stderr, stdout } = await world.ok(["up", "-d"]);
   const [told, ...rest] = await changes(world);
   assert.deepEqual(rest, []);
-  assert.deepEqual(told.applied, ["drives.more: none → 256 MiB, applied"]);
+  assert.deepEqual(told.applied, ["drives.more: none → 256 MiB"]);
   assert.match(told.needs.join("\n"), /^provision\.system: .* needs `rum provision --system`$/);
-  assert.match(stdout + stderr, /drives\.more: none → 256 MiB, applied/);
+  assert.match(stdout + stderr, /applied: drives\.more: none → 256 MiB/);
   await world.ok(["destroy", "-y"]);
 });
 
@@ -79,3 +79,41 @@ Deno.test("provision on a running machine takes nothing over but scripts: a new 
   assert.equal((await forwards(world)).length, 1);
   await world.ok(["destroy", "-y"]);
 });
+
+Deno.test("status tells what rum.toml would change at once, and no more of it once it is applied", async () => {
+  await using world = await fakeWorld({ prefix: "rum-replan-", toml: PASSES });
+  await world.ok(["up", "-d"]);
+  assert.deepEqual((await world.status()).degraded, []);
+  const [from, to] = [freePort(), freePort()];
+  const port = (host: number) => `[[ports]]\nhost = ${host}\nguest = 80\n`;
+  await world.configure(PASSES.replace("mended", "other") + port(from));
+  const script = /^provision\.system: .*, needs `rum provision --system`$/;
+  const keys = async () => {
+    const { degraded } = await world.status();
+    return degraded.filter((line: string) => !script.test(line));
+  };
+  assert.deepEqual(await keys(), [`ports: none → ${from}:80, rum up applies it`]);
+  await world.ok(["up", "-d"]);
+  assert.deepEqual(await keys(), []);
+  assert.match((await world.status()).degraded.join("\n"), script, "it still needs that");
+  await world.configure(PASSES.replace("mended", "other") + port(to));
+  const { stdout } = await world.ok(["up", "--dry-run"]);
+  assert.match(stdout, new RegExp(`change: ports: ${from}:80 → ${to}:80, rum up applies it\n`));
+  assert.doesNotMatch(stdout, /applied/);
+  const up = await world.ok(["up", "-d"]);
+  assert.match(
+    up.stdout + up.stderr,
+    new RegExp(`applied: ports: ${from}:80 → ${to}:80; not applied: provision\\.system: `),
+  );
+  await Deno.writeTextFile(`${world.box.project}/rum.toml`, "cpus = ");
+  assert.match(
+    (await world.status()).degraded.join("\n"),
+    /rum\.toml has a mistake.*rum config check/,
+  );
+  await world.ok(["destroy", "-y"]);
+});
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
