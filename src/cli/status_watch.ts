@@ -1,6 +1,7 @@
 /**
  * `rum status --watch`: a line (JSON: a document) at each change. Looks when the daemon has an event
- * and, because daemons come and go, once a second; tells only what differs from the look before.
+ * and, because daemons come and go, once a second; tells only what differs from the look before:
+ * of the document what lasts, and of the line what it shows.
  */
 import { connectDaemon } from "../daemon/client.ts";
 import { untilInterrupted } from "./follow.ts";
@@ -24,10 +25,11 @@ export async function watchStatus(context: Context, target: Target): Promise<num
   };
   while (!end.signal.aborted) {
     const look = await lookAt(target);
-    const seen = lasting(look);
+    const line = statusLine(look);
+    const seen = context.out.mode === "json" ? lasting(look) : line;
     if (seen !== told) {
       told = seen;
-      context.out.record("status", look, () => `${new Date().toISOString()} ${statusLine(look)}`);
+      context.out.record("status", look, () => `${new Date().toISOString()} ${line}`);
     }
     if (look.as_recorded !== true) listen();
     await alarm.wait(POLL_MS);
@@ -40,11 +42,12 @@ async function listenTo(target: Target, signal: AbortSignal, ring: () => void): 
   await client.request("events", { follow: true }, { signal, onEvent: ring });
 }
 
+/** Clocks and counters: they go on while nothing happens. */
+const RESTLESS = new Set(["revision", "uptime_ms", "retry_in_ms", "active", "total", "done"]);
+
 /** What a look says, without what changes by itself from one look to the next. */
 export function lasting(look: MachineLook): string {
-  const { revision: _revision, daemon, ...rest } = look;
-  const { uptime_ms: _uptime, ...process } = daemon as Record<string, unknown>;
-  return JSON.stringify({ ...rest, daemon: process });
+  return JSON.stringify(look, (key, value) => RESTLESS.has(key) ? undefined : value);
 }
 
 /** A wait that a ring ends early; a ring while nobody waits ends the next wait at once. */

@@ -97,8 +97,15 @@ Deno.test("status --watch: one line, and only what lasts counts as a change", ()
     "running (detached, ready); ready; agent up; daemon running; " +
       "memory: 1 GiB, rum.toml says 2 GiB; needs restart",
   );
-  const later = { ...RUNNING, revision: 8, daemon: { ...RUNNING.daemon, uptime_ms: 99_000 } };
-  assert.equal(lasting(later), lasting(RUNNING));
+  const look = (ms: number) => ({
+    ...RUNNING,
+    revision: ms,
+    daemon: { ...RUNNING.daemon, uptime_ms: ms },
+    forwards: RUNNING.forwards.map((row) => ({ ...row, active: ms, total: ms })),
+    services: [{ ...RUNNING.services[0], uptime_ms: ms }, { name: "job", retry_in_ms: ms }],
+    mounts: [{ ...RUNNING.mounts[0], state: "copying", done: ms, total: 9 }],
+  });
+  assert.equal(lasting(look(1)), lasting(look(2)));
   assert.notEqual(lasting({ ...RUNNING, phase: "paused" }), lasting(RUNNING));
 });
 
