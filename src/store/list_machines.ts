@@ -8,6 +8,7 @@ import type { MachineRecord } from "../machine/record.ts";
 import { machinePaths, type RumPaths } from "../plan/paths.ts";
 import { isDaemonAlive, readDaemonRecord } from "./daemon_record.ts";
 import { bootId, isHolderAlive } from "./flock.ts";
+import { readForwards } from "./forwards_file.ts";
 import { readConfigPath } from "./machine_folder.ts";
 import { checkOwnFolder } from "./ownership.ts";
 import { readState } from "./state_file.ts";
@@ -19,6 +20,7 @@ export interface ListedMachine {
   readonly phase: string;
   readonly cpus?: number;
   readonly memoryBytes?: number;
+  /** What a machine with power forwards now; of any other, what its plan says. */
   readonly ports: readonly { readonly host: number; readonly guest: number }[];
   readonly configPath?: string;
   /** The rum.toml is still there. */
@@ -86,14 +88,17 @@ async function listOne(
         ? undefined
         : isHolderAlive({ ...record.qemu, boot_id: record.host_boot_id ?? "" }),
     ]);
+    const phase = phaseNow(record, boot, qemuAlive);
+    const forwarded = NEEDS_POWER.includes(phase) ? await readForwards(paths) : undefined;
+    const ports = forwarded ?? record.plan?.ports ?? [];
     return {
       id,
       name: record.name,
-      phase: phaseNow(record, boot, qemuAlive),
+      phase,
       ...(record.plan === undefined
         ? {}
         : { cpus: record.plan.cpus, memoryBytes: record.plan.memoryBytes }),
-      ports: (record.plan?.ports ?? []).map(({ host, guest }) => ({ host, guest })),
+      ports: ports.map(({ host, guest }) => ({ host, guest })),
       configPath,
       configExists,
       ...(daemonAlive && daemon !== undefined ? { daemonPid: daemon.pid } : {}),

@@ -42,6 +42,19 @@ Deno.test("listMachines: a hundred folders, broken ones among them, are a hundre
       }
       if (n === 6) Deno.writeTextFileSync(paths.daemonJson, "garbage");
     }
+    const port = {
+      bind: "127.0.0.1",
+      wanted: 0,
+      proto: "tcp",
+      onConflict: "fail",
+      origin: "added",
+    };
+    const forwards = [{ ...port, host: 2222, guest: 22 }];
+    // The second one went off with its host, and left the file behind.
+    for (const n of [0, 2]) {
+      const { forwards: file } = machinePaths(rum, (0xabc00000 + n).toString(16));
+      Deno.writeTextFileSync(file, JSON.stringify({ v: 1, forwards }), { mode: 0o600 });
+    }
     Deno.writeTextFileSync(`${rum.data}/README`, "not a machine");
     const rows = await listMachines(rum);
     assert.equal(rows.length, 100);
@@ -51,6 +64,8 @@ Deno.test("listMachines: a hundred folders, broken ones among them, are a hundre
       true,
       true,
     ]);
+    assert.deepEqual(row(0).ports, [{ host: 2222, guest: 22 }]);
+    assert.deepEqual(row(2).ports, []);
     assert.equal(row(1).configExists, false);
     assert.equal(row(2).phase, "stopped", "the host was rebooted since");
     assert.deepEqual(
