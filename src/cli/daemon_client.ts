@@ -5,6 +5,7 @@
 import { RumError } from "../base/errors.ts";
 import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
 import { lastingCommand, PACKED_FILE, selfCommand } from "../daemon/self_command.ts";
+import { confirmed } from "./confirm.ts";
 import { unlessDeaf } from "./deafness.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
@@ -21,13 +22,10 @@ export async function startedDaemon(context: Context, target: Target): Promise<D
     mayEndHung: true,
     note: (text) => context.out.note(text),
     // Releasing leaves the machine as it is, so a script need not be asked.
-    onOtherVersion: async (refusal) => {
-      if (!context.canAsk) return true;
-      const { askYesNo } = await import("../ui/prompts.ts");
-      return await askYesNo(`${refusal.message}. Replace it? The machine runs on.`, {
-        signal: context.signal,
-      });
-    },
+    onOtherVersion: (refusal) =>
+      confirmed(context, `${refusal.message}. Replace it? The machine runs on.`, {
+        hint: "rum daemon restart",
+      }),
     command: daemonCommand(target),
     ...(context.globals.timeoutMs === undefined ? {} : { timeoutMs: context.globals.timeoutMs }),
   });

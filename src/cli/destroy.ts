@@ -1,5 +1,6 @@
 /** `rum destroy`: off, undefined, disks and folder gone. Asks on a terminal. */
 import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { confirmed } from "./confirm.ts";
 import { lateness } from "./lateness.ts";
 import { hasMachineFolder } from "../store/machine_folder.ts";
 import { stopMachine } from "./stop_machine.ts";
@@ -9,11 +10,11 @@ import type { Context, VerbCall } from "./verb.ts";
 export async function run(context: Context, call: VerbCall): Promise<number> {
   const target = await targetOf(context);
   const there = await hasMachineFolder(target.paths);
-  if (there && call.options.yes !== true && context.canAsk) {
-    const { askYesNo } = await import("../ui/prompts.ts");
-    const sure = await askYesNo(
+  if (there && call.options.yes !== true) {
+    const sure = await confirmed(
+      context,
       `Delete machine ${target.id} (${target.configPath ?? "project unknown"}) with its disks?`,
-      { signal: context.signal },
+      { hint: "rum destroy -y" },
     );
     if (!sure) throw new RumError("interrupted", "Nothing was deleted");
   }

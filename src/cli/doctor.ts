@@ -2,6 +2,7 @@
 import { EXIT } from "../base/errors.ts";
 import { type Check, checkHost, missingNeeds } from "../libvirt/host_checks.ts";
 import { applyFixes, fixCommands, planFixes } from "../libvirt/host_fixes.ts";
+import { requireNoAnswer } from "./confirm.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
 export async function run(context: Context, { options }: VerbCall): Promise<number> {
@@ -33,7 +34,11 @@ export async function run(context: Context, { options }: VerbCall): Promise<numb
 }
 
 async function agreed(context: Context, plan: string[][], yes: boolean): Promise<boolean> {
-  if (yes || !context.canAsk) return true;
+  if (yes) return true;
+  if (!context.canAsk) {
+    requireNoAnswer(context, "Run these commands?", { hint: "rum doctor --fix -y" });
+    return true;
+  }
   const clack = await import("@clack/prompts");
   for (const command of plan) context.out.note(`  ${command.join(" ")}`);
   const answer = await clack.confirm({ message: "Run these commands?", signal: context.signal });

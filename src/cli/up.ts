@@ -7,6 +7,7 @@ import { EXIT, RumError, toRumError } from "../base/errors.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver, type Observer } from "../ui/observer.ts";
+import { confirmed } from "./confirm.ts";
 import { startedDaemon } from "./daemon_client.ts";
 import { neverBegan } from "./ask_machine.ts";
 import { deafness } from "./deafness.ts";
@@ -305,12 +306,12 @@ async function resetOf(
     throw new RumError("usage", `Cannot reset "${options.reset}": wanted --reset or --reset=all`);
   }
   const what = options.reset === "all" ? "all" : "disk";
-  if (options.yes !== true && context.canAsk) {
-    const { askYesNo } = await import("../ui/prompts.ts");
+  if (options.yes !== true) {
     const sentence = what === "all"
       ? `Replace the disk and every drive of "${name}"? What is on them is lost.`
       : `Replace the disk of "${name}"? What is on it is lost; [drives] are kept.`;
-    if (!await askYesNo(sentence, { signal: context.signal })) {
+    const hint = `rum up --reset${what === "all" ? "=all" : ""} -y`;
+    if (!await confirmed(context, sentence, { hint })) {
       throw new RumError("interrupted", "Nothing was changed");
     }
   }
