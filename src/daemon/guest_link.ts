@@ -29,6 +29,8 @@ export interface PoweredLink {
   /** The session of the present power-on; begun when there is none. */
   session(): AgentSession;
   readonly client: AgentClient | undefined;
+  /** The agent was there in this power-on, and to this daemon. */
+  readonly seen: boolean;
   /** What `status` shows; undefined while off. */
   readonly transport: string | undefined;
   /** The guest was reset: what answered before is gone, the next hello is another boot's. */
@@ -55,6 +57,9 @@ export function createPoweredLink(options: PoweredLinkOptions): PoweredLink {
     },
     get client() {
       return present?.session.client;
+    },
+    get seen() {
+      return present?.session.seen ?? false;
     },
     get transport() {
       return present?.link.transport;

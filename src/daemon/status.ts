@@ -1,17 +1,18 @@
 /** What `status` answers: one frozen look at everything, without asking anybody or waiting. */
-import { describePhase } from "../machine/state.ts";
+import { describePhase, type PhaseName } from "../machine/state.ts";
 import type { StatusResult } from "../protocol/daemon.ts";
 import { VERSION } from "../base/version.ts";
 import type { Engine } from "./engine.ts";
+import type { PoweredLink } from "./guest_link.ts";
 import type { DaemonHost } from "./serve.ts";
 
 export function statusOf(engine: Engine, host: DaemonHost): StatusResult {
   const { state, revision, operation } = engine.controller.snapshot();
   const { record, plan, link, hypervisorStatus } = engine;
-  const hello = link.client?.hello;
+  const { client } = link;
   const degraded: string[] = [...engine.drift.known()];
   if (state.kind === "running" && state.ready.kind === "not_ready") degraded.push(state.ready.why);
-  if (state.kind === "running" && hello === undefined) {
+  if (state.kind === "running" && client === undefined) {
     degraded.push("the guest agent does not answer");
   }
   if (engine.lostWithHost) {
@@ -48,16 +49,16 @@ export function statusOf(engine: Engine, host: DaemonHost): StatusResult {
     ...(plan === undefined ? {} : {
       resources: { cpus: plan.cpus, memory: plan.memoryBytes, disk: plan.diskBytes },
     }),
-    agent: hello === undefined
-      ? { state: link.transport === undefined ? "off" : "lost", transport: link.transport }
+    agent: client === undefined
+      ? { state: agentState(state.kind, link), transport: link.transport }
       : {
         state: "up",
         transport: link.transport,
-        version: hello.version,
-        hostname: hello.hostname,
-        os: hello.os.prettyName,
-        kernel: hello.kernel,
-        addresses: hello.addresses,
+        version: client.hello.version,
+        hostname: client.hello.hostname,
+        os: client.hello.os.prettyName,
+        kernel: client.hello.kernel,
+        addresses: client.hello.addresses,
       },
     forwards: engine.forwards.forwards.list(),
     mounts: folders.map((row) => ({ ...row })),
@@ -72,4 +73,14 @@ export function statusOf(engine: Engine, host: DaemonHost): StatusResult {
     },
     degraded,
   };
+}
+
+/** What is to be said of an agent that is not there: off, still to come, or gone. */
+export function agentState(
+  phase: PhaseName,
+  link: Pick<PoweredLink, "seen" | "transport">,
+): "off" | "waiting" | "lost" {
+  if (link.transport === undefined) return "off";
+  // A guest that reboots takes its agent along; the next one is as much awaited as the first.
+  return link.seen && phase !== "starting" ? "lost" : "waiting";
 }

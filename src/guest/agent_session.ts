@@ -66,6 +66,11 @@ export class AgentSession implements AsyncDisposable {
     return this.#client;
   }
 
+  /** Did an agent ever say hello in this session? */
+  get seen(): boolean {
+    return this.#last !== undefined;
+  }
+
   /** @throws {RumError} `agent_unavailable` at once when no agent is there */
   require(): AgentClient {
     if (this.#client !== undefined) return this.#client;

@@ -51,6 +51,17 @@ const forward = object({
   "total?": count,
 });
 
+/** `waiting`: it did not come yet. `lost`: it was there, and does not answer any more. */
+const agent = object({
+  state: words("off", "waiting", "up", "lost"),
+  "transport?": text,
+  "version?": text,
+  "hostname?": text,
+  "os?": text,
+  "kernel?": text,
+  "addresses?": list(object({ interface: text, family: words("IPv4", "IPv6"), address: text })),
+});
+
 const done = { id: text, did: text };
 
 const image = {
@@ -207,7 +218,7 @@ const FIELDS = {
     "ready?": yes,
     "config_path?": text,
     "hypervisor?": open,
-    "agent?": anything,
+    "agent?": agent,
     forwards: list(open),
     "mounts?": list(open),
     services: list(open),
