@@ -1,6 +1,6 @@
 /** stats: what only the guest knows of its own load, cheap enough to be asked every second. */
 import type { GuestStats } from "../../src/protocol/agent.ts";
-import { readText, uptimeMs } from "../facts.ts";
+import { addresses, readText, uptimeMs } from "../facts.ts";
 
 export async function stats(): Promise<GuestStats> {
   const [meminfo, loadavg, uptime] = await Promise.all([
@@ -17,5 +17,6 @@ export async function stats(): Promise<GuestStats> {
     memory: { totalBytes: kib("MemTotal"), availableBytes: kib("MemAvailable") },
     processes: Number(load[3]?.split("/")[1] ?? 0) || 0,
     agentRssBytes: Deno.memoryUsage().rss,
+    addresses: addresses(),
   };
 }

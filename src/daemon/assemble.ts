@@ -25,6 +25,7 @@ import { requireApprovedHook } from "./approval.ts";
 import { createConsoleLog } from "./console_log.ts";
 import { createDrift } from "./drift.ts";
 import { type EventLog } from "./event_log.ts";
+import { createGuestAddresses } from "./guest_addresses.ts";
 import { createPoweredLink } from "./guest_link.ts";
 import { createGuestPort } from "./guest_port.ts";
 import { createHooks } from "./hooks.ts";
@@ -79,6 +80,7 @@ export function assemble(parts: Parts): { engine: Engine } {
     paused: () => hypervisorStatus.state === "paused",
     on: (event) => onSession(event),
   });
+  const addresses = createGuestAddresses(clock);
   const consoleLog = createConsoleLog({ path: paths.consoleLog, machine, clock, log: parts.log });
   const logs = createScriptLogs(paths, { emit, emitted: () => events.flush() });
   const client = () => link.client;
@@ -181,6 +183,8 @@ export function assemble(parts: Parts): { engine: Engine } {
           await folders.attach(agent, { signal, wait: false });
           await forwards.attach(inForce());
           await services.attach(agent, inForce(), signal);
+          // Whoever waited for the machine may ask where it is.
+          await addresses.look(agent, signal);
         },
         stopServices: (agent, signal) => services.stop(agent, signal),
         servicesReady: () => Promise.resolve(services.missing(inForce())),
@@ -218,6 +222,7 @@ export function assemble(parts: Parts): { engine: Engine } {
   function onSession(event: SessionEvent): void {
     switch (event.kind) {
       case "up": {
+        addresses.follow(event.client);
         const { bootId, firstBootDone, version, doneScripts } = event.client.hello;
         return controller.observe({
           kind: "agent_up",
@@ -284,6 +289,7 @@ export function assemble(parts: Parts): { engine: Engine } {
     events,
     hypervisor,
     link,
+    addresses,
     console: consoleLog,
     forwards,
     folders,

@@ -12,6 +12,7 @@ import type { RecordedPlan } from "../plan/types.ts";
 import { type ConsoleLog } from "./console_log.ts";
 import { type Drift } from "./drift.ts";
 import { type EventLog } from "./event_log.ts";
+import { type GuestAddresses } from "./guest_addresses.ts";
 import { type PoweredLink } from "./guest_link.ts";
 import { type Folders } from "./folders.ts";
 import { type MachineForwards } from "./machine_forwards.ts";
@@ -36,6 +37,7 @@ export interface Engine {
   readonly events: EventLog;
   readonly hypervisor: Hypervisor;
   readonly link: PoweredLink;
+  readonly addresses: GuestAddresses;
   readonly console: ConsoleLog;
   readonly forwards: MachineForwards;
   readonly folders: Folders;

@@ -58,7 +58,7 @@ export function statusOf(engine: Engine, host: DaemonHost): StatusResult {
         hostname: client.hello.hostname,
         os: client.hello.os.prettyName,
         kernel: client.hello.kernel,
-        addresses: client.hello.addresses,
+        addresses: engine.addresses.of(client),
       },
     forwards: engine.forwards.forwards.list(),
     mounts: folders.map((row) => ({ ...row })),

@@ -50,7 +50,7 @@ import {
   writeToGuest,
   writeTreeToGuest,
 } from "./agent_files.ts";
-import { sayHello, type TokenStore } from "./agent_hello.ts";
+import { sayHello, shownAddress, type TokenStore } from "./agent_hello.ts";
 import { upgradeAgent } from "./agent_upgrade.ts";
 import type { TreeBounds } from "./tree_names.ts";
 
@@ -173,8 +173,9 @@ export class AgentClient {
     return printable((await this.#ask("logs", { bytes }, logsResult, options)).text);
   }
 
-  stats(options?: AgentOptions): Promise<GuestStats> {
-    return this.#ask("stats", {}, statsResult, options);
+  async stats(options?: AgentOptions): Promise<GuestStats> {
+    const stats = await this.#ask("stats", {}, statsResult, options);
+    return { ...stats, addresses: stats.addresses?.map(shownAddress) };
   }
 
   stat(

@@ -7,6 +7,7 @@ import { RumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import {
   AGENT_PROTOCOL,
+  type GuestAddress,
   helloChallenge,
   type HelloInfo,
   helloInfo,
@@ -87,10 +88,14 @@ function shown(info: HelloInfo): HelloInfo {
       prettyName: printableLine(info.os.prettyName),
     },
     capabilities: info.capabilities.map((each) => printableLine(each)),
-    addresses: info.addresses.map((each) => ({
-      ...each,
-      interface: printableLine(each.interface),
-      address: printableLine(each.address),
-    })),
+    addresses: info.addresses.map(shownAddress),
+  };
+}
+
+export function shownAddress(given: GuestAddress): GuestAddress {
+  return {
+    ...given,
+    interface: printableLine(given.interface),
+    address: printableLine(given.address),
   };
 }

@@ -266,6 +266,8 @@ export const statsResult = object({
   memory: object({ totalBytes: integer(), availableBytes: integer() }),
   processes: integer(),
   agentRssBytes: integer(),
+  /** Those of now: the hello is said before the guest has its network. */
+  addresses: optional(list(address, 256)),
 });
 export type GuestStats = Infer<typeof statsResult>;
 

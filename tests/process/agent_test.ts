@@ -3,6 +3,7 @@
  * and of an upgrade in place. Sizes are a sample; FULL=1 makes them the issue's own.
  */
 import assert from "node:assert/strict";
+import { addresses } from "../../agent/facts.ts";
 import { createHash } from "node:crypto";
 import { agentProcess } from "../support/agent_process.ts";
 import { execText } from "../support/agent_in_process.ts";
@@ -109,6 +110,12 @@ Deno.test("the token of the seed opens one hello, then another one is needed", a
   assert.notEqual(kept, seeded);
   assert.deepEqual(agent.tokens.tokens, [kept]);
   assert.deepEqual(agent.tokens.steps, ["prepare", "confirm"]);
+});
+
+Deno.test("stats carry the guest's addresses of now", async () => {
+  await using agent = await agentProcess();
+  const client = await agent.session.ready(READY);
+  assert.deepEqual((await client.stats()).addresses, addresses());
 });
 
 Deno.test("an idle agent stays below 80 MiB and uses no measurable CPU", async () => {
