@@ -5,7 +5,7 @@
 import { ERRORS, EXIT, type ExitName } from "../base/errors.ts";
 import { outputSchema } from "../protocol/output.ts";
 import { VERSION } from "../base/version.ts";
-import { allVerbs, GLOBAL_OPTIONS } from "../cli/tree.ts";
+import { allVerbs, GLOBAL_OPTIONS, TELLS_EVENTS } from "../cli/tree.ts";
 import type { OptionSpec } from "../cli/verb.ts";
 
 /** docs/errors.md */
@@ -57,6 +57,8 @@ export function manPage(): string {
     out.push(`.SS "rum ${path.join(" ")}${operands.replaceAll('"', "")}"`);
     out.push(roff(spec.summary.charAt(0).toUpperCase() + spec.summary.slice(1) + "."));
     if (spec.details !== undefined) out.push(".PP", ...spec.details.split("\n").map(roff));
+    if (spec.tellsEvents) out.push(".PP", roff(TELLS_EVENTS));
+    if (spec.aliases !== undefined) out.push(".PP", roff(`Also: ${spec.aliases.join(", ")}.`));
     for (const option of spec.options ?? []) if (!option.hidden) out.push(...manOption(option));
   }
   out.push(".SH EXIT STATUS");

@@ -2,7 +2,14 @@
  * `rum --help` and `rum VERB --help`, drawn from the rows of the tree. Loaded only when asked for.
  * Pure: a path and a width in, text out.
  */
-import { GLOBAL_OPTIONS, HELP_OPTION, TREE, TREE_GROUPS, VERSION_OPTION } from "./tree.ts";
+import {
+  GLOBAL_OPTIONS,
+  HELP_OPTION,
+  TELLS_EVENTS,
+  TREE,
+  TREE_GROUPS,
+  VERSION_OPTION,
+} from "./tree.ts";
 import type { OptionSpec, VerbSpec } from "./verb.ts";
 
 const MORE = "More: rum help <command>. Each option may stand in the environment: RUM_CONFIG, " +
@@ -42,6 +49,7 @@ function verbHelp(path: readonly string[], spec: VerbSpec, columns: number): str
     `Usage: ${name} ${spec.foreignOptions ? "" : "[options] "}${rest ?? ""}`.trimEnd(),
     wrapped(spec.summary.charAt(0).toUpperCase() + spec.summary.slice(1) + ".", 0, columns),
     ...(spec.details === undefined ? [] : [spec.details]),
+    ...(spec.tellsEvents ? [wrapped(TELLS_EVENTS, 0, columns)] : []),
     ...(spec.aliases === undefined ? [] : [`Also: ${spec.aliases.join(", ")}`]),
     ...(verbs.length === 0 ? [] : [section("Commands", verbs, width, columns)]),
     section("Options", options, width, columns),

@@ -82,6 +82,7 @@ export function parseCommandLine(argv: readonly string[], env: Env): Parsed {
     throw refuse(`Cannot run "rum ${path.join(" ")}" without a subcommand`);
   }
   countOperands(spec, operands, refuse);
+  refuseContraries(spec, options, refuse);
   const call = { verb: path, operands, options };
   try {
     return { kind: "call", spec, call, ...globalsOf(given, env) };
@@ -187,6 +188,22 @@ function countOperands(
         ? `Cannot use "${extra}": ${spec.name} takes no operands`
         : `Cannot use "${extra}": ${spec.name} takes only ${spec.operands}`,
     );
+  }
+}
+
+/** Of two options that say the contrary none is dropped without a word. */
+function refuseContraries(
+  spec: VerbSpec,
+  options: Readonly<Record<string, unknown>>,
+  refuse: (sentence: string) => RumError,
+): void {
+  const rows = (spec.options ?? []).map((row) => ({ ...optionWords(row), row }));
+  for (const { attribute, shown, row } of rows) {
+    if (row.excludes === undefined || options[attribute] === undefined) continue;
+    const other = rows.find(({ attribute }) => attribute === row.excludes);
+    if (other !== undefined && options[other.attribute] !== undefined) {
+      throw refuse(`Cannot use "${other.shown}" and "${shown}" together`);
+    }
   }
 }
 

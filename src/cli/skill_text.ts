@@ -11,7 +11,8 @@ description: Get a real virtual machine from one rum.toml, run commands in it, c
 
 rum makes one libvirt/QEMU machine per rum.toml. Every command starts, does its job and exits;
 nothing asks a question when stdin is not a terminal. Add \`-o json\` to any command for one JSON
-document (NDJSON for streams); errors are one JSON object on stderr with \`code\`, \`exit\`, \`message\`
+document (NDJSON for streams). \`up\`, \`down\`, \`restart\`, \`pause\`, \`resume\`, \`provision\` and \`destroy\` print
+events as NDJSON before it: the last line is the document. Errors are one JSON object on stderr with \`code\`, \`exit\`, \`message\`
 and often \`hint\`, which is a command to run next. Every document has \`v\` (1) and \`type\`; the shapes are in
 docs/output.schema.json of the project.
 

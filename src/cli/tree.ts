@@ -44,10 +44,15 @@ export const VERSION_OPTION: OptionSpec = {
   summary: "version, commit and form",
 };
 
+/** In the help of verbs that take a while. */
+export const TELLS_EVENTS =
+  "With -o json the last line is the document; before it come the machine's events, one a line.";
+
 const LIFE_VERBS: readonly VerbSpec[] = [
   {
     name: "up",
     keepsTime: true,
+    tellsEvents: true,
     summary: "create or start the machine, provision it, follow it",
     details: `Creates what is missing, starts the machine, runs the provisioning scripts and waits
 until it is ready. On a terminal it then stays, showing logs, until Ctrl+C (the first boot: the
@@ -55,7 +60,11 @@ half-made machine is removed; later: the machine is shut down). With -d, or with
 stdin, it returns once the machine is ready and the machine stays up.`,
     options: [
       { flags: "-d, --detach", summary: "return when the machine is ready" },
-      { flags: "--attach", summary: "stay, also without a terminal; take over a running machine" },
+      {
+        flags: "--attach",
+        summary: "stay, also without a terminal; take over a running machine",
+        excludes: "detach",
+      },
       {
         flags: "--reset [what]",
         summary: "a new disk from the base; keeps [drives] unless --reset=all",
@@ -70,6 +79,7 @@ stdin, it returns once the machine is ready and the machine stays up.`,
   {
     name: "down",
     keepsTime: true,
+    tellsEvents: true,
     summary: "shut the machine down; deletes nothing",
     options: [
       { flags: "-f, --force", summary: "power off at once" },
@@ -83,24 +93,28 @@ stdin, it returns once the machine is ready and the machine stays up.`,
   {
     name: "restart",
     keepsTime: true,
+    tellsEvents: true,
     summary: "shut down and start again",
     load: () => import("./restart.ts"),
   },
   {
     name: "pause",
     keepsTime: true,
+    tellsEvents: true,
     summary: "stop the machine's clock",
     load: () => import("./pause.ts"),
   },
   {
     name: "resume",
     keepsTime: true,
+    tellsEvents: true,
     summary: "let a paused machine go on",
     load: () => import("./pause.ts"),
   },
   {
     name: "destroy",
     keepsTime: true,
+    tellsEvents: true,
     summary: "power off and delete the machine with its disks",
     options: [{ flags: "-y, --yes", summary: "do not ask" }],
     load: () => import("./destroy.ts"),

@@ -49,6 +49,7 @@ Several words are run as they are; a single word with a space or shell character
   {
     name: "provision",
     keepsTime: true,
+    tellsEvents: true,
     summary: "run the provisioning scripts again on the running machine",
     options: [
       { flags: "--system", summary: "only the first-boot scripts" },

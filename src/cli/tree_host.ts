@@ -15,7 +15,12 @@ export const HOST_VERBS: readonly VerbSpec[] = [
     name: "image",
     summary: "base images: list, search, pull, build, verify, remove",
     verbs: [
-      { name: "ls", summary: "images in the cache", load: () => import("./image.ts") },
+      {
+        name: "ls",
+        aliases: ["list"],
+        summary: "images in the cache",
+        load: () => import("./image.ts"),
+      },
       {
         name: "search",
         summary: "short names that rum knows",
@@ -44,6 +49,7 @@ export const HOST_VERBS: readonly VerbSpec[] = [
       },
       {
         name: "rm",
+        aliases: ["remove"],
         summary: "remove an image that no machine stands on",
         operands: "<image>",
         load: () => import("./image.ts"),

@@ -106,7 +106,11 @@ until Ctrl+C, a file each time; [tasks.screenshot] in rum.toml does that unatten
     summary: "CPU, memory, disk and network counters",
     options: [
       { flags: "--watch", summary: "go on, a line a second" },
-      { flags: "--history", summary: "the last hour, as a small chart on a terminal" },
+      {
+        flags: "--history",
+        summary: "the last hour, as a small chart on a terminal",
+        excludes: "watch",
+      },
     ],
     load: () => import("./stats.ts"),
   },

@@ -13,6 +13,8 @@ export interface OptionSpec {
   /** May be given several times; the value is an array. */
   readonly repeatable?: boolean;
   readonly hidden?: boolean;
+  /** The attribute of an option of the same verb that says the contrary: both are refused. */
+  readonly excludes?: string;
   /** What completes the value: machines, services, ports, files, or fixed words. */
   readonly completes?: "machines" | "services" | "ports" | "files" | readonly string[];
 }
@@ -29,6 +31,8 @@ export interface VerbSpec {
   readonly operandCompletes?: OptionSpec["completes"];
   readonly options?: readonly OptionSpec[];
   readonly hidden?: boolean;
+  /** With -o json it prints its events, one a line, before its document. */
+  readonly tellsEvents?: boolean;
   /** Options end at the first operand: the rest belongs to the guest's command. */
   readonly passThrough?: boolean;
   /** All options after the verb are the program's, none is rum's: they are operands. */

@@ -64,6 +64,11 @@ Deno.test("parse: an alias is the verb", () => {
   assert.deepEqual(parse("logs -f").call.verb, ["log"]);
   assert.deepEqual(parse("logs -f").call.options, { follow: true });
   assert.deepEqual(parse("ls").call.verb, ["list"]);
+  for (const group of ["image", "port", "service"]) {
+    assert.deepEqual(parse(`${group} list`).call.verb, [group, "ls"]);
+  }
+  assert.deepEqual(parse("image remove x").call.verb, ["image", "rm"]);
+  assert.deepEqual(parse("port remove 1").call.verb, ["port", "rm"]);
 });
 
 Deno.test("parse: short options go together and take their value with or without a blank", () => {
@@ -113,6 +118,8 @@ Deno.test("parse: refusals are usage errors that name the word and the nearest k
     ["-- status", /wanted a command/],
     ["-o xml status", /output "xml": wanted one of/],
     ["--timeout soon status", /"soon": wanted a duration/],
+    ["up --attach -d", /"--detach" and "--attach" together/, "rum up --help"],
+    ["stats --history --watch", /"--watch" and "--history" together/, "rum stats --help"],
   ];
   for (const [line, wanted, hint] of rows) {
     const error = refusal(line);
@@ -151,6 +158,16 @@ Deno.test("parse: every verb has help, a summary without a full stop, and no cla
     const names = (spec.options ?? []).flatMap((option) => optionWords(option).names);
     assert.equal(new Set(names).size, names.length, `${name}: ${names}`);
   }
+});
+
+Deno.test("help: a verb that prints events before its JSON document says so", () => {
+  const telling = [...allVerbs()].filter(({ path }) =>
+    /last line is the document/.test(helpText(path, 200))
+  );
+  assert.deepEqual(
+    telling.map(({ path }) => path.join(" ")),
+    ["up", "down", "restart", "pause", "resume", "destroy", "provision"],
+  );
 });
 
 Deno.test("help: rum's own names every verb once and every global option, in any width", () => {
