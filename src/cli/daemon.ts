@@ -165,13 +165,28 @@ async function logs(context: Context, target: Target, call: VerbCall): Promise<n
   return EXIT.ok;
 }
 
+/** As recorded, else as rum.toml has it, else its folder's. */
+async function nameOf(context: Context, target: Target): Promise<string> {
+  const [{ hasMachineFolder }, { readState }] = await Promise.all([
+    import("../store/machine_folder.ts"),
+    import("../store/state_file.ts"),
+  ]);
+  if (await hasMachineFolder(target.paths)) {
+    const reading = await readState(target.paths);
+    if (reading.kind === "ok") return reading.record.name;
+  }
+  const { configured } = await import("./configured.ts");
+  const config = await configured(target, context.host);
+  return config.kind === "good" ? config.name : target.configPath?.split("/").at(-2) ?? target.id;
+}
+
 async function unit(context: Context, target: Target): Promise<number> {
   const { unitText } = await import("../daemon/unit.ts");
   const names = ["XDG_DATA_HOME", "XDG_CACHE_HOME", "RUM_SELF_DIR", "DENO_DIR"];
   const env = Object.fromEntries(
     names.map((name) => [name, context.env[name]]).filter(([, value]) => value !== undefined),
   ) as Record<string, string>;
-  const name = target.configPath?.split("/").at(-2) ?? target.id;
+  const name = await nameOf(context, target);
   const text = unitText({
     id: target.id,
     name,

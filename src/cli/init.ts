@@ -1,6 +1,7 @@
 /** `rum init`: writes a rum.toml, by questions or with `--defaults`; never over one that is there. */
 import * as posix from "../base/posix_path.ts";
 import { EXIT, RumError } from "../base/errors.ts";
+import { shellWord } from "../base/shell_word.ts";
 import { CONFIG_NAME } from "../config/find.ts";
 import { checkConfig } from "../config/load.ts";
 import { diskReader } from "../config/read.ts";
@@ -30,10 +31,15 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     );
   }
   await writeNew(path, text);
+  // Only a rum.toml is found without being named.
+  const named = posix.basename(path) === CONFIG_NAME && folder === posix.resolve(context.cwd)
+    ? ""
+    : `-c ${shellWord(context.globals.config!)} `;
+  const next = `rum ${named}up`;
   context.out.document(
     "init",
     { path, name: answers.name, image: answers.image },
-    () => `Wrote ${path} (machine ${answers.name}, ${answers.image}). Next: rum up`,
+    () => `Wrote ${path} (machine ${answers.name}, ${answers.image}). Next: ${next}`,
   );
   return EXIT.ok;
 }

@@ -1,9 +1,10 @@
 /**
  * One look at a machine for `status`: asked of its background process, and where that cannot answer,
- * what is recorded, with the reason why. Light on purpose: no libvirt, no configuration, nothing
- * started or changed; `state.json` is read only when nobody answers.
+ * what is recorded, with the reason why. Light on purpose: no libvirt, nothing started or changed;
+ * `state.json` and rum.toml are read only when nobody answers, whose look at them it would be.
  */
 import { RumError } from "../base/errors.ts";
+import { MISTAKE } from "../config/mistake.ts";
 import type { LockHolder } from "../store/flock.ts";
 import { askLine } from "../daemon/ask_line.ts";
 import type { Target } from "./target.ts";
@@ -15,7 +16,7 @@ const ANSWER_MS = 3000;
 /** @throws {RumError} `state_newer`, `not_owner`, or the signal's reason */
 export async function lookAt(
   target: Target,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly home: string; readonly signal?: AbortSignal },
 ): Promise<MachineLook> {
   try {
     const { as_recorded, ...answer } = await askLine(target.paths, "status", {
@@ -35,16 +36,23 @@ export async function lookAt(
   } catch (thrown) {
     if (!(thrown instanceof RumError)) throw thrown;
     if (thrown.code !== "daemon_unreachable" && thrown.code !== "daemon_hung") throw thrown;
-    return await recorded(target, thrown);
+    return await recorded(target, thrown, options);
   }
 }
 
-async function recorded(target: Target, why: RumError): Promise<MachineLook> {
-  const [{ livingHolder }, { hasMachineFolder }, { readState }] = await Promise.all([
-    import("../daemon/probe.ts"),
-    import("../store/machine_folder.ts"),
-    import("../store/state_file.ts"),
-  ]);
+async function recorded(
+  target: Target,
+  why: RumError,
+  { home }: { readonly home: string },
+): Promise<MachineLook> {
+  const [{ livingHolder }, { hasMachineFolder }, { readState }, { configured }] = await Promise.all(
+    [
+      import("../daemon/probe.ts"),
+      import("../store/machine_folder.ts"),
+      import("../store/state_file.ts"),
+      import("./configured.ts"),
+    ],
+  );
   const holder = await livingHolder(target.paths.lock);
   const daemon = daemonWithoutAnswer(target, why, holder);
   const base = {
@@ -57,7 +65,17 @@ async function recorded(target: Target, why: RumError): Promise<MachineLook> {
     service_count: 0,
     running_instances: 0,
   };
-  const nothing = { ...base, phase: "absent", text: "absent", ready: false, daemon, degraded: [] };
+  const config = await configured(target, { home });
+  const mistakes = config.kind === "mistake" ? [MISTAKE] : [];
+  const nothing = {
+    ...base,
+    ...(config.kind === "good" ? { name: config.name } : {}),
+    phase: "absent",
+    text: "absent",
+    ready: false,
+    daemon,
+    degraded: mistakes,
+  };
   if (!await hasMachineFolder(target.paths)) return nothing;
   const reading = await readState(target.paths);
   if (reading.kind === "none") return nothing;
@@ -110,6 +128,7 @@ async function recorded(target: Target, why: RumError): Promise<MachineLook> {
     }),
     daemon,
     degraded: [
+      ...mistakes,
       ...(isLostWithHost(record, await bootId())
         ? ["it was running when its host went down; rum up starts it"]
         : []),

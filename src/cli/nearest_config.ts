@@ -1,9 +1,11 @@
 /** The rum.toml that this call is about (-c, RUM_CONFIG, or the nearest upward), found and checked. */
 import * as posix from "../base/posix_path.ts";
+import { RumError, toRumError } from "../base/errors.ts";
 import type { CheckResult } from "../config/load.ts";
 import { invalid } from "../config/render.ts";
 import type { Config } from "../config/types.ts";
 import { nearestConfigPath } from "./config_path.ts";
+import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
 
 export async function checkNearest(
@@ -19,12 +21,24 @@ export async function checkNearest(
 }
 
 /**
- * `given`: the rum.toml of a machine that was named by -m.
+ * `machine`: the one whose rum.toml it is, which may have been named by -m.
  *
  * @throws {RumError} `config_not_found`, `config_unreadable`, `config_invalid`
  */
-export async function nearestConfig(context: Context, given?: string): Promise<Config> {
-  const { result, shownAs } = await checkNearest(context, given);
+export async function nearestConfig(
+  context: Context,
+  machine?: Pick<Target, "id" | "configPath">,
+): Promise<Config> {
+  const { result, shownAs } = await checkNearest(context, machine?.configPath).catch((thrown) => {
+    const error = toRumError(thrown);
+    if (error.code !== "config_not_found" || machine?.configPath === undefined) throw error;
+    // A new file would be another machine's; this one's has moved, or its project is gone.
+    throw new RumError(
+      error.code,
+      `${error.message}; in the folder where it is now, rum adopt binds machine ${machine.id} to it`,
+      { hint: `rum adopt ${machine.id}`, cause: error },
+    );
+  });
   if (result.kind === "ok") return result.config;
   throw invalid(result.diagnostics, { shownAs, colour: context.out.colour });
 }

@@ -11,8 +11,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     context,
     "provision",
     { system, boot },
-    async ({ configPath }) =>
-      void await ensureTrusted(context, await nearestConfig(context, configPath)),
+    async (target) => void await ensureTrusted(context, await nearestConfig(context, target)),
   );
   context.out.document(
     "provision",

@@ -9,8 +9,7 @@ export async function run(context: Context): Promise<number> {
     context,
     "restart",
     {},
-    async ({ configPath }) =>
-      void await ensureTrusted(context, await nearestConfig(context, configPath)),
+    async (target) => void await ensureTrusted(context, await nearestConfig(context, target)),
   );
   context.out.document("restart", { id: target.id, did, exit }, () => {
     if (interrupted && did === "left") return "Interrupted; the restart goes on by itself.";

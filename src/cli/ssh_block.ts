@@ -4,6 +4,7 @@
  * agent's own link told.
  */
 import { RumError } from "../base/errors.ts";
+import { shellWord as quoted } from "../base/shell_word.ts";
 
 export interface SshMachine {
   readonly id: string;
@@ -58,7 +59,7 @@ export function proxyCommand({ id, self, env }: SshMachine): string {
 
 export function shellWord(word: string): string {
   oneLine(word);
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  return quoted(word);
 }
 
 /** In double quotes, where ssh takes a backslash before a quote or a backslash, and % doubled. */

@@ -14,7 +14,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     const { watchStatus } = await import("./status_watch.ts");
     return await watchStatus(context, target);
   }
-  const look = await lookAt(target, { signal: context.signal });
+  const look = await lookAt(target, { home: context.host.home, signal: context.signal });
   context.out.document("status", look, () => statusText(look));
   return EXIT.ok;
 }

@@ -24,7 +24,7 @@ export async function watchStatus(context: Context, target: Target): Promise<num
       .finally(() => listening = false);
   };
   while (!end.signal.aborted) {
-    const look = await lookAt(target);
+    const look = await lookAt(target, { home: context.host.home });
     const line = statusLine(look);
     const seen = context.out.mode === "json" ? lasting(look) : line;
     if (seen !== told) {

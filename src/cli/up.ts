@@ -23,7 +23,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const { options } = call;
   if (typeof options.serve === "string") return await beDaemon(context, options.serve);
   const target = await targetOf(context);
-  const config = await nearestConfig(context, target.configPath);
+  const config = await nearestConfig(context, target);
   await ensureTrusted(context, config);
   if (options.dryRun === true) {
     const { dryRun } = await import("./up_dry_run.ts");

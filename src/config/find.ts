@@ -4,6 +4,7 @@
  */
 import * as posix from "../base/posix_path.ts";
 import { RumError } from "../base/errors.ts";
+import { shellWord } from "../base/shell_word.ts";
 
 export const CONFIG_NAME = "rum.toml";
 
@@ -27,7 +28,7 @@ export async function findConfig(options: FindOptions): Promise<string> {
     const path = found === "folder" ? posix.join(named, CONFIG_NAME) : named;
     if (found === undefined || (found === "folder" && await kind(path) === undefined)) {
       throw new RumError("config_not_found", `Configuration ${path} does not exist`, {
-        hint: "rum init",
+        hint: `rum -c ${shellWord(path)} init`,
       });
     }
     return path;

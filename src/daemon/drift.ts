@@ -9,6 +9,7 @@
  */
 import { type RumError, toRumError } from "../base/errors.ts";
 import { printableLine } from "../base/printable.ts";
+import { MISTAKE } from "../config/mistake.ts";
 import { diffPlans, renderChanges } from "../plan/diff.ts";
 import type { RecordedPlan } from "../plan/types.ts";
 import type { EventBody } from "../protocol/machine_events.ts";
@@ -120,7 +121,7 @@ function troubleOf(error: RumError): string {
     case "untrusted_config":
       return `rum.toml was changed and is not followed: ${first} ${freshKeys(error)}`.trim();
     case "config_invalid":
-      return "rum.toml has a mistake and cannot be followed; rum config check tells it";
+      return MISTAKE;
     default:
       return `rum.toml cannot be used now: ${first}`;
   }

@@ -190,7 +190,10 @@ daemonTest("status names what a lone down or destroy is at", async () => {
   } as unknown as Engine;
   const status = () => oneShotStatus(engine, "destroy");
   await using _voice = await serveOneShot({ paths: bed.paths, lock, status });
-  assert.deepEqual((await lookAt(bed.target)).daemon, { state: "busy", operation: "destroy" });
+  assert.deepEqual((await lookAt(bed.target, bed.context.host)).daemon, {
+    state: "busy",
+    operation: "destroy",
+  });
 });
 
 daemonTest("a log that went while the logs were listed is left out", async () => {

@@ -66,6 +66,26 @@ Deno.test("a rum.toml without a machine: absent is a phase, everything else need
   assert.equal((await box.rum(["-o", "json", "exec", "true"])).error.origin, "rum");
 });
 
+Deno.test("status of an absent machine and its unit have the name of rum.toml, and a mistake is told", async () => {
+  await using box = await sandbox();
+  await box.config(`name = "other"\n[image]\nbase = "debian-12"\n`);
+  assert.equal((await box.ok(["status", "-o", "json"])).json.name, "other");
+  assert.match((await box.ok(["daemon", "unit"])).stdout, /^Description=rum machine other \(/m);
+  await box.config(`name = 7\n`);
+  const { json } = await box.ok(["status", "-o", "json"]);
+  assert.match(json.degraded.join(), /rum\.toml has a mistake.*rum config check/);
+  assert.match((await box.ok(["daemon", "unit"])).stdout, /^Description=rum machine project \(/m);
+});
+
+Deno.test("init and a missing -c FILE say the command that fits the file", async () => {
+  await using box = await sandbox();
+  const missing = await box.rum(["-c", "dev.rum.toml", "status", "-o", "json"]);
+  assert.equal(missing.error.hint, `rum -c ${await Deno.realPath(box.project)}/dev.rum.toml init`);
+  const named = await box.ok(["-c", "dev.rum.toml", "init", "--defaults"]);
+  assert.match(named.stdout, /Next: rum -c dev\.rum\.toml up\n/);
+  assert.match((await box.ok(["init", "--defaults"])).stdout, /Next: rum up\n/);
+});
+
 Deno.test("list, status and help open no library: they work where none may be opened", async () => {
   await using box = await sandbox();
   await box.config(`[image]\nbase = "debian-12"\n`);
