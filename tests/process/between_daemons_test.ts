@@ -84,13 +84,16 @@ class Bed extends DaemonRig {
   }
 
   /** This very process as the daemon, until disposed; the lock is the test's. */
-  async serve(methods: MethodTable): Promise<AsyncDisposable> {
+  async serve(
+    methods: MethodTable,
+    lines: Partial<LineHandlers> = {},
+  ): Promise<AsyncDisposable> {
     const token = await ensureToken(this.paths.daemonToken);
     const published = await publishSocket(this.paths);
     const ping = method({ params: object({}), kind: "read", handle: () => ({}) });
     const server = new DaemonServer({
       info: { version: VERSION, build: buildName(), capabilities: [], configHash: () => undefined },
-      lines: {} as LineHandlers,
+      lines: lines as LineHandlers,
       methods: { ping, ...methods },
       token: () => Promise.resolve(token),
       shuttingDown: new AbortController().signal,
@@ -326,9 +329,8 @@ daemonTest("Ctrl+C ends commands whose daemon hears nobody any more", async () =
     up: forEver("up"),
     pause: forEver("pause"),
     down: forEver("down"),
-    ping: stream((_params, io) => deaf ? unending(io) : Promise.resolve({})),
     interrupt: stream((_params, io) => unending(io)),
-  });
+  }, { ping: () => deaf ? new Promise(() => {}) : {} });
   const commands = [
     up(bed.context, call({ attach: true })),
     pause(bed.context, { ...call({}), verb: ["pause"] }),
