@@ -3,6 +3,7 @@
  * Thirty lines instead of a dependency.
  */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
+  if (word === "") return undefined;
   let best: string | undefined;
   let bestDistance = Infinity;
   const lower = word.toLowerCase();

@@ -85,7 +85,7 @@ function parseOnce(
   } catch (thrown) {
     if (thrown instanceof TomlError) {
       return {
-        mistake: { line: thrown.line, column: thrown.column, message: sentence(thrown.message) },
+        mistake: { line: thrown.line, column: thrown.column, message: sentence(thrown, text) },
       };
     }
     // Anything else is the parser's own limit (stack, regular expression), at no known place.
@@ -95,9 +95,14 @@ function parseOnce(
 }
 
 /** smol-toml's text without its prefix and its picture of the line. */
-function sentence(message: string): string {
+function sentence({ message, line, column }: TomlError, whole: string): string {
   const first = message.split("\n")[0].replace(/^Invalid TOML document: /, "");
   const text = printableLine(first, 200);
+  // The control character that it means is then the end of the line.
+  const rest = whole.split("\n")[line - 1]?.slice(column - 1).trim();
+  if (rest === "" && text.startsWith("control characters")) {
+    return "The string is not closed on this line";
+  }
   if (text === "invalid value") return "Value is not TOML; text goes between quotes";
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

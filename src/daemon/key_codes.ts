@@ -62,6 +62,11 @@ export function chordOf(words: string): readonly number[] {
   const codes = names.map((name) => {
     const code = codeOf(name);
     if (code !== undefined) return code;
+    if (name === "") {
+      throw new RumError("invalid_params", `Cannot press "${words}": found no key beside a "+"`, {
+        hint: "rum keys --help",
+      });
+    }
     const guess = nearest(name, [...KEY_CODES.keys(), ...Object.keys(OTHER_NAMES)]);
     throw new RumError(
       "invalid_params",

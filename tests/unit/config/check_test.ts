@@ -271,6 +271,19 @@ target = "/a"\ntype = "virtiosf"\n[on.reday]\nexec = ["x"]\n`);
   );
 });
 
+Deno.test("a string that ends with its line is said to be open, not to hold control characters", async () => {
+  for (
+    const [text, wanted] of [
+      ['image.base = "debian-12\n', /not closed on this line/],
+      ["image.base = 'debian-12\r\n", /not closed on this line/],
+      ['image.base = "debian\u0001-12"\n', /[Cc]ontrol characters/],
+    ] as const
+  ) {
+    const result = await check(text);
+    assert.match(result.kind === "bad" ? result.diagnostics[0].message : "", wanted, text);
+  }
+});
+
 Deno.test("control characters of the file never reach the terminal, and the caret stays", async () => {
   const result = await check('image.base = "debian-12"\n"\x1b[31m\u202ex" = 1\n');
   assert.equal(result.kind, "bad");

@@ -23,6 +23,7 @@ Deno.test("chordOf: names to the kernel's codes", () => {
 
 Deno.test("chordOf: an unknown key is named with the nearest one, too many are refused", () => {
   assert.throws(() => chordOf("ctrl+escpe"), /found no key "escpe"; did you mean "escape"/);
+  assert.throws(() => chordOf("ctrl+"), /found no key beside a "\+"$/);
   for (const bad of ["", "ctrl+", "a+a", [...KEY_CODES.keys()].slice(0, 17).join("+")]) {
     assert.throws(() => chordOf(bad), { code: "invalid_params" }, bad);
   }
