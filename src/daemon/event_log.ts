@@ -103,7 +103,8 @@ export async function openEventLog(options: EventLogOptions): Promise<EventLog> 
         await appendBounded(path, text, maxBytes);
         complained = false;
       } catch (error) {
-        if (complained) return;
+        // The folder went with the machine; its last events are for those who follow.
+        if (complained || error instanceof Deno.errors.NotFound) return;
         complained = true;
         log.append({
           kind: "warning",

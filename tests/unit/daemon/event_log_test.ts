@@ -106,3 +106,13 @@ Deno.test("event log: a symlink in its place is not followed, and said once", ()
     assert.equal(await Deno.readTextFile(target), "mine\n");
     assert.equal(log.after(0).filter((e) => e.kind === "warning").length, 1);
   }));
+
+Deno.test("event log: a folder that went with its machine is no complaint", async () => {
+  const folder = await Deno.makeTempDir();
+  await Deno.chmod(folder, 0o700);
+  const log = await openEventLog({ path: `${folder}/events.jsonl`, now });
+  await Deno.remove(folder, { recursive: true });
+  log.append({ kind: "note", text: "gone" });
+  await log.close();
+  assert.deepEqual(log.after(0).map(({ kind }) => kind), ["note"]);
+});
