@@ -38,6 +38,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
       case "nothing":
         return "The machine is not running.";
       case "forced":
+        if (force) return "As asked, the machine was powered off; nothing was deleted.";
         return "The machine did not go off in time and was powered off; nothing was deleted.";
       default:
         return "The machine is off; nothing was deleted.";

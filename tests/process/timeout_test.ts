@@ -37,7 +37,7 @@ Deno.test("--timeout of down is its patience, RUM_TIMEOUT only ends the waiting;
   assert.match(waited.stderr, /the machine is left to go off by itself/);
   assert.ok(await world.powered(), "patience that was not given to down forced it off");
   const down = await world.ok(["down", "--force"]);
-  assert.match(down.stdout, /powered off; nothing was deleted/);
+  assert.match(down.stdout, /As asked, the machine was powered off; nothing was deleted/);
   await world.behave({ ignoresShutdown: false });
   await world.settled();
 
