@@ -4,16 +4,23 @@ import { EXIT, RumError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import type { BytesEvent } from "../protocol/daemon.ts";
 import { writeFileAtomic } from "../store/atomic.ts";
+import { fileError } from "../store/ownership.ts";
+import { readState } from "../store/state_file.ts";
 import { daemonClient } from "./daemon_client.ts";
 import { untilInterrupted } from "./follow.ts";
 import { wholeOption } from "./number_option.ts";
 import { durationOption } from "./globals.ts";
-import { targetOf } from "./target.ts";
+import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
+
+const EVERY_MIN_MS = 100;
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
   const { file, every } = call.options;
   const everyMs = typeof every === "string" ? durationOption("--every", every) : undefined;
+  if (everyMs !== undefined && everyMs < EVERY_MIN_MS) {
+    throw new RumError("usage", `Cannot use --every "${every}": wanted at least ${EVERY_MIN_MS}ms`);
+  }
   const keep = wholeOption("--keep", call.options.keep, 1_000_000);
   const toStdout = file === "-";
   if (keep !== undefined && (everyMs === undefined || keep < 1)) {
@@ -22,13 +29,19 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     });
   }
   const target = await targetOf(context);
+  const given = typeof file === "string" ? posix.resolve(context.cwd, file) : undefined;
+  if (given !== undefined && !toStdout) await requireFolder(given);
   await using client = await daemonClient(context, target);
-  const nameOf = namer(context, typeof file === "string" ? file : undefined, target.id, everyMs);
+  const stem = given?.replace(/\.png$/i, "") ?? `${context.cwd}/${await ownName(target)}`;
   const written: string[] = [];
   using end = untilInterrupted(context);
   const save = async (png: Uint8Array) => {
     if (toStdout) return await context.out.bytes(png);
-    const path = nameOf(written.length + 1);
+    // One picture keeps the name that was asked for; a series is numbered.
+    const name = everyMs === undefined
+      ? given ?? `${stem}.png`
+      : `${stem}-${String(written.length + 1).padStart(5, "0")}.png`;
+    const path = given === undefined ? await reserved(name) : name;
     await writeFileAtomic(path, png, { mode: 0o644 });
     written.push(path);
     const old = keep === undefined ? undefined : written.at(-keep - 1);
@@ -58,16 +71,35 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   }
 }
 
-/** One picture keeps the name that was asked for; a series is numbered. */
-function namer(
-  context: Context,
-  file: string | undefined,
-  id: string,
-  everyMs: number | undefined,
-): (n: number) => string {
+/** `NAME-TIME`, as the machine is called. */
+async function ownName({ id, paths }: Target): Promise<string> {
+  const state = await readState(paths);
   const stamp = new Date().toISOString().replace(/[-:]/g, "").replace(/\.\d+Z$/, "");
-  const given = posix.resolve(context.cwd, file ?? `rum-${id}-${stamp}.png`);
-  if (everyMs === undefined) return () => given;
-  const stem = given.replace(/\.png$/i, "");
-  return (n) => `${stem}-${String(n).padStart(5, "0")}.png`;
+  return `${state.kind === "ok" ? state.record.name : id}-${stamp}`;
+}
+
+/** A name that nobody asked for takes no other file's place: that, or with a number, made here. */
+async function reserved(path: string): Promise<string> {
+  for (let n = 1;; n++) {
+    const free = n === 1 ? path : path.replace(/\.png$/, `-${n}.png`);
+    try {
+      (await Deno.open(free, { write: true, createNew: true, mode: 0o644 })).close();
+      return free;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) {
+        throw fileError(error, `Cannot write "${free}"`);
+      }
+    }
+  }
+}
+
+/** Told before a picture is taken. */
+async function requireFolder(path: string): Promise<void> {
+  const folder = posix.dirname(path);
+  const found = await Deno.stat(folder).catch((error) => {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return;
+    throw fileError(error, `Cannot write "${path}"`);
+  });
+  if (found?.isDirectory) return;
+  throw new RumError("no_such_file", `Cannot write "${path}": there is no folder "${folder}"`);
 }

@@ -29,10 +29,20 @@ Deno.test("The hypervisor's verbs: answers, files and refusals, and exit 5 on a 
   assert.equal(await refused(2, "type", "naïve"), "invalid_params");
 
   const shot = (await world.ok(["screenshot", "--output", "json"])).json;
-  assert.match(shot.path, /^\/.*\/project\/rum-[0-9a-f]{8}-\d{8}T\d{6}\.png$/);
+  assert.match(shot.path, /^\/.*\/project\/fake-\d{8}T\d{6}\.png$/);
   assert.ok(pngSize(await Deno.readFile(shot.path)));
   const { bytes } = await world.ok(["screenshot", "-o", "-"]);
   assert.deepEqual(bytes, await Deno.readFile(shot.path));
+  const several = await Promise.all(
+    Array.from({ length: 4 }, () => world.ok(["screenshot", "--output", "json"])),
+  );
+  const paths = new Set([shot.path, ...several.map(({ json }) => json.path)]);
+  assert.equal(paths.size, 5, "a picture took another's place");
+  for (const path of paths) assert.ok(pngSize(await Deno.readFile(path)));
+  assert.equal(await refused(4, "screenshot", "--file", "/nonexist/x.png"), "no_such_file");
+  const often = await world.rum(["screenshot", "--every", "0s"]);
+  assert.equal(often.code, 2);
+  assert.match(often.stderr, /--every "0s": wanted at least 100ms/);
 
   const stats = (await world.ok(["stats", "-o", "json"])).json;
   assert.equal(stats.type, "stats");
