@@ -1,7 +1,7 @@
 /**
  * `rum events`: what happened to the machine, numbered, from its event log on the host; nobody needs
  * to be asked for the past. `-f` goes on with new ones (from `--since` on, where given) through the
- * background process, also when that ends and another begins; Ctrl+C is its end, exit 0.
+ * background process, also when that ends and another begins; Ctrl+C or the machine's own end is its end, exit 0.
  */
 import { EXIT, RumError } from "../base/errors.ts";
 import { printableLine } from "../base/printable.ts";
@@ -33,12 +33,16 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   }
   if (!follow) return EXIT.ok;
   using end = untilInterrupted(context);
+  let from = since ?? 0;
   const say = (event: MachineEvent) => {
-    if (event.kind !== "line" && event.seq !== undefined) {
+    const { seq } = event;
+    if (event.kind !== "line" && seq !== undefined) {
       // A machine that was destroyed and made anew counts from 1 again, and later.
-      if (event.seq <= last.seq && event.at <= last.at) return;
+      if (seq <= last.seq && event.at <= last.at) return;
+      if (seq <= last.seq) from = 0;
       last = event;
-    }
+      if (seq <= from) return;
+    } else if (seq !== undefined && seq < from) return;
     sayEvent(context, event);
   };
   while (!end.signal.aborted) {
@@ -46,6 +50,10 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     for (const event of await readEvents(target.paths.events)) say(event);
     await listen(target, last.seq, say, end.signal);
     await pause(POLL_MS, end.signal);
+    if (!end.signal.aborted && !await hasMachineFolder(target.paths)) {
+      context.out.note("The machine was destroyed: nothing more will come");
+      return EXIT.ok;
+    }
   }
   return end.exit();
 }

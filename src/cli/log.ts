@@ -1,13 +1,15 @@
 /**
  * `rum log`: what scripts, services, the serial console and the background process wrote, from the
  * files on the host, so it works whatever the machine does. Only the guest agent's own log has to be
- * asked for. `-f` goes on, with logs that begin later too, until Ctrl+C (exit 0).
+ * asked for, and those of services, which stay in the guest. `-f` goes on, with logs that begin later
+ * too, until Ctrl+C or until the machine is destroyed (exit 0).
  */
 import { EXIT, RumError } from "../base/errors.ts";
 import { printableLine } from "../base/printable.ts";
 import { formatSize } from "../base/units.ts";
 import { readEvents } from "../daemon/event_log.ts";
 import type { MachinePaths } from "../plan/paths.ts";
+import { MAX_LOG_LINES } from "../protocol/service_calls.ts";
 import { followLog, type LogLine, tailLog } from "../store/log_reader.ts";
 import { hasMachineFolder } from "../store/machine_folder.ts";
 import { untilInterrupted } from "./follow.ts";
@@ -19,6 +21,7 @@ import type { Context, VerbCall } from "./verb.ts";
 
 const DEFAULT_LINES = 100;
 const NEW_LOGS_MS = 1000;
+const LIST_MS = 3000;
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
   const { options } = call;
@@ -28,12 +31,15 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     : undefined;
   const target = await targetOf(context);
   if (options.source === "agent") return await agentLog(context, target);
+  if (typeof options.source === "string" && options.source.startsWith("service:")) {
+    return await serviceLog(context, target, options.source.slice("service:".length), options);
+  }
   if (!await hasMachineFolder(target.paths)) {
     throw new RumError("log_not_found", "There are no logs: there is no machine yet", {
       hint: "rum up -d",
     });
   }
-  if (options.list === true) return await listLogs(context, target.paths);
+  if (options.list === true) return await listLogs(context, target);
   const wanted = options.failed === true
     ? `script:${await failedScript(target.paths)}`
     : typeof options.source === "string"
@@ -51,7 +57,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   }));
   for (const { source, line } of merged(past.flat(), lines)) sayLine(context, source, line);
   if (options.follow !== true) return EXIT.ok;
-  return await follow(context, choose, starts);
+  return await follow(context, target.paths, choose, starts);
 }
 
 interface SourcedLine {
@@ -70,10 +76,13 @@ export function merged(all: readonly SourcedLine[], lines: number): readonly Sou
 
 async function follow(
   context: Context,
+  paths: MachinePaths,
   choose: () => Promise<readonly LogSource[]>,
   starts: ReadonlyMap<string, number>,
 ): Promise<number> {
   using end = untilInterrupted(context);
+  const gone = new AbortController();
+  const signal = AbortSignal.any([end.signal, gone.signal]);
   const followed = new Map<string, Promise<void>>();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => {});
@@ -81,17 +90,18 @@ async function follow(
     followed.set(
       source.path,
       (async () => {
-        for await (const line of followLog(source.path, { signal: end.signal, from })) {
+        for await (const line of followLog(source.path, { signal, from })) {
           sayLine(context, source, line);
         }
       })().catch(failure.reject),
     );
   };
   const over = new Promise<void>((resolve) => {
-    if (end.signal.aborted) return resolve();
-    end.signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
   });
   const look = async () => {
+    if (!await hasMachineFolder(paths)) return gone.abort();
     for (const source of await choose()) {
       if (!followed.has(source.path)) begin(source, starts.get(source.path) ?? 0);
     }
@@ -104,14 +114,14 @@ async function follow(
     clearInterval(timer);
   }
   await Promise.all(followed.values());
-  return end.exit();
+  if (end.signal.aborted) return end.exit();
+  context.out.note("The machine was destroyed: nothing more will come");
+  return EXIT.ok;
 }
 
 function sayLine(context: Context, source: LogSource, line: LogLine): void {
-  const { name, index } = source;
   const body = {
-    source: name,
-    ...(index === undefined ? {} : { index }),
+    source: source.name,
     ...(line.at === undefined ? {} : { at: line.at }),
     stream: line.stream,
     text: line.text,
@@ -120,21 +130,20 @@ function sayLine(context: Context, source: LogSource, line: LogLine): void {
 }
 
 /** `10:01:16 system | text`, in the reader's own time; `!` marks stderr, as in the file. */
-export function logText({ name, index }: LogSource, line: LogLine): string {
+export function logText({ name }: LogSource, line: LogLine): string {
   const time = line.at === undefined ? "        " : new Date(line.at).toTimeString().slice(0, 8);
-  const from = index === undefined || index === 0 ? name : `${name}/${index}`;
-  return `${time} ${from} ${line.stream === "err" ? "!" : "|"} ${printableLine(line.text, 65536)}`;
+  return `${time} ${name} ${line.stream === "err" ? "!" : "|"} ${printableLine(line.text, 65536)}`;
 }
 
-async function listLogs(context: Context, paths: MachinePaths): Promise<number> {
-  const looked = await Promise.all((await logSources(paths)).map(async (source) => {
+async function listLogs(context: Context, target: Target): Promise<number> {
+  const looked = await Promise.all((await logSources(target.paths)).map(async (source) => {
     // Gone since the folder was read: rotated just now, or destroyed.
     const info = await Deno.stat(source.path).catch(() => undefined);
     return info === undefined
       ? undefined
       : { ...source, bytes: info.size, changed_at: info.mtime?.toISOString() };
   }));
-  const logs = looked.filter((log) => log !== undefined);
+  const logs = [...looked.filter((log) => log !== undefined), ...await serviceSources(target)];
   context.out.document(
     "logs",
     { logs },
@@ -142,14 +151,80 @@ async function listLogs(context: Context, paths: MachinePaths): Promise<number> 
       table(
         ["SOURCE", "SIZE", "CHANGED", "FILE"],
         logs.map((log) => [
-          log.index === undefined ? log.name : `${log.name}/${log.index}`,
-          formatSize(log.bytes),
-          log.changed_at ?? "-",
-          log.path,
+          log.name,
+          "bytes" in log ? formatSize(log.bytes) : "-",
+          "changed_at" in log ? log.changed_at ?? "-" : "-",
+          "path" in log ? log.path : "in the guest",
         ]),
       ),
   );
   return EXIT.ok;
+}
+
+interface ServiceSource {
+  readonly name: string;
+  readonly kind: "service";
+}
+
+/** As the background process knows them: a machine that is off, or has none, shows none. */
+async function serviceSources({ paths }: Target): Promise<readonly ServiceSource[]> {
+  try {
+    const { connectDaemon } = await import("../daemon/client.ts");
+    await using client = await connectDaemon(paths);
+    const { services } = await client.request("service.list", {}, { deadlineMs: LIST_MS });
+    const names = new Set((services as readonly { name: string }[]).map(({ name }) => name));
+    return [...names].map((name) => ({ name: `service:${name}`, kind: "service" }));
+  } catch (thrown) {
+    if (thrown instanceof RumError) return [];
+    throw thrown;
+  }
+}
+
+/** A service writes its log in the guest, without times. */
+async function serviceLog(
+  context: Context,
+  target: Target,
+  name: string,
+  options: VerbCall["options"],
+): Promise<number> {
+  if (options.since !== undefined) {
+    throw new RumError("usage", "Cannot use --since with the log of a service: it has no times", {
+      hint: `rum log --source service:${name} -n 100`,
+    });
+  }
+  const lines = linesOption(options.lines);
+  if (lines > MAX_LOG_LINES) {
+    throw new RumError(
+      "usage",
+      `Cannot read -n "${options.lines}" of a service: wanted 1 to ${MAX_LOG_LINES} lines`,
+    );
+  }
+  const { daemonClient } = await import("./daemon_client.ts");
+  await using client = await daemonClient(context, target);
+  using end = untilInterrupted(context);
+  const follow = options.follow === true;
+  try {
+    await client.request("service.logs", { name, follow, lines }, {
+      signal: end.signal,
+      onEvent(event) {
+        const { service, index, text, count } = event as Readonly<Record<string, unknown>>;
+        if (count !== undefined) {
+          return context.out.record("dropped", { count }, () => `[${count} lines were too fast]`);
+        }
+        const source = `service:${service}`;
+        const body = { source, index, stream: "out", text: String(text) };
+        context.out.record(
+          "log",
+          body,
+          () => `${source}/${index} | ${printableLine(body.text, 65536)}`,
+        );
+      },
+    });
+    return EXIT.ok;
+  } catch (thrown) {
+    if (end.signal.aborted) return end.exit();
+    throw thrown;
+  }
 }
 
 async function failedScript(paths: MachinePaths): Promise<string> {

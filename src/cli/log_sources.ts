@@ -1,22 +1,20 @@
 /**
  * Which logs a machine has on the host, and which of them `--source` means. Names are those of
- * rum.toml: a script's name, `boot` (the serial console), `daemon`, `service:NAME`. Pure but for one
- * look into the folder of logs.
+ * rum.toml: a script's name, `boot` (the serial console), `daemon`. Logs of services are in the guest.
+ * Pure but for one look into the folder of logs.
  */
 import { RumError } from "../base/errors.ts";
 import { nearest } from "../base/typo.ts";
 import type { MachinePaths } from "../plan/paths.ts";
 
 export interface LogSource {
-  /** `system`, `service:web`, `boot`, `daemon`; `script:boot` for the script that is called so. */
+  /** `system`, `boot`, `daemon`; `script:boot` for the script that is called so. */
   readonly name: string;
-  readonly kind: "script" | "service" | "boot" | "daemon";
-  /** Of a service. */
-  readonly index?: number;
+  readonly kind: "script" | "boot" | "daemon";
   readonly path: string;
 }
 
-/** Every log there is now: scripts by name, services, then boot and daemon. */
+/** Every log there is now: scripts by name, then boot and daemon. */
 export async function logSources(paths: MachinePaths): Promise<LogSource[]> {
   const found: LogSource[] = [];
   try {
@@ -27,7 +25,7 @@ export async function logSources(paths: MachinePaths): Promise<LogSource[]> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  const order = ["script", "service", "boot", "daemon"];
+  const order = ["script", "boot", "daemon"];
   return found.sort((a, b) =>
     order.indexOf(a.kind) - order.indexOf(b.kind) || (a.path < b.path ? -1 : 1)
   );
@@ -45,13 +43,11 @@ export function sourceOf(file: string, path: string): LogSource | undefined {
     const name = RESERVED.test(script[1]) ? `script:${script[1]}` : script[1];
     return { name, kind: "script", path };
   }
-  const service = /^service-(.+)-(\d+)\.log$/.exec(file);
-  if (service === null) return undefined;
-  return { name: `service:${service[1]}`, kind: "service", index: Number(service[2]), path };
+  return undefined;
 }
 
 /**
- * Without a name: what scripts and services printed, and where there is none of it the console.
+ * Without a name: what scripts printed, and where there is none of it the console.
  * `boot` is the console, `script:boot` the script; any script may be named with that prefix.
  *
  * @throws {RumError} `log_not_found` with what there is
@@ -61,7 +57,7 @@ export function chosenSources(
   wanted: string | undefined,
 ): readonly LogSource[] {
   if (wanted === undefined) {
-    const own = all.filter(({ kind }) => kind === "script" || kind === "service");
+    const own = all.filter(({ kind }) => kind === "script");
     return own.length > 0 ? own : all.filter(({ kind }) => kind === "boot");
   }
   const found = all.filter(({ name, kind }) =>

@@ -101,7 +101,9 @@ async function call(
     if (late !== undefined) throw late;
     return exit;
   } catch (thrown) {
-    throw late ?? thrown;
+    // The daemon tells a call that was called off in its own words; why is ours to say.
+    const off = interrupts.signal.aborted && toRumError(thrown).code === "cancelled";
+    throw late ?? (off ? interrupts.signal.reason : thrown);
   } finally {
     clearTimeout(timer);
     Deno.removeSignalListener("SIGINT", onInt);

@@ -70,7 +70,6 @@ export interface MachinePaths {
   scriptLog(name: string): string;
   /** How far the guest's script output is in those logs. */
   readonly scriptPosition: string;
-  serviceLog(name: string, index: number): string;
   readonly screenshots: string;
   readonly lock: string;
   /** Folder of every socket of this machine: its own, or the short one. */
@@ -155,7 +154,6 @@ export function machinePaths(rum: RumPaths, id: string): MachinePaths {
     consoleLog: `${logs}/boot.log`,
     scriptLog: (name) => `${logs}/script-${name}.log`,
     scriptPosition: `${folder}/script_position.json`,
-    serviceLog: (name, index) => `${logs}/service-${name}-${index}.log`,
     screenshots: `${folder}/screenshots`,
     lock: `${rum.locks}/${id}.lock`,
     socketFolder,

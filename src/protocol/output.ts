@@ -177,7 +177,7 @@ const FIELDS = {
   log: { source: text, "index?": count, "at?": time, "stream?": text, text },
   logs: {
     logs: list(
-      object({ name: text, "index?": count, path: text, bytes: count, "changed_at?": time }),
+      object({ name: text, kind: text, "path?": text, "bytes?": count, "changed_at?": time }),
     ),
   },
   note: { message: text },

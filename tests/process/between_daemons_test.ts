@@ -160,6 +160,32 @@ daemonTest("events -f outlives a lone down, and a machine that counts from 1 aga
   assert.equal(bed.said.join("").match(/old|new|next/g)?.length, 3, bed.said.join(""));
 });
 
+daemonTest(
+  "events -f --since waits for its number, unless a new machine counts from 1",
+  async () => {
+    await using bed = new Bed();
+    await bed.make();
+    let file = warning(41, "2026-01-01T00:00:00.000Z", "old");
+    await Deno.writeTextFile(bed.paths.events, file, { mode: 0o600 });
+    const following = events(bed.context, call({ follow: true, since: "43" }));
+    for (const seq of [42, 43, 44]) {
+      file += warning(
+        seq,
+        `2026-01-01T00:00:${seq}.000Z`,
+        `no${seq}`,
+      );
+    }
+    await Deno.writeTextFile(bed.paths.events, file);
+    await bed.heard(/no44/);
+    await Deno.writeTextFile(bed.paths.events, warning(1, "2026-01-02T00:00:00.000Z", "anew"));
+    await bed.heard(/anew/);
+    assert.doesNotMatch(bed.said.join(""), /old|no42|no43/);
+    await Deno.remove(bed.paths.folder, { recursive: true });
+    assert.equal(await following, 0);
+    assert.match(bed.said.join(""), /was destroyed/);
+  },
+);
+
 daemonTest("while a daemon starts nobody says that it is gone", async () => {
   await using bed = new Bed();
   await bed.make();

@@ -9,27 +9,24 @@ import type { MachineEvent } from "../../../src/protocol/machine_events.ts";
 const FILES = [
   "script-system.log",
   "script-boot.log",
-  "service-web-0.log",
-  "service-web-1.log",
   "boot.log",
   "daemon.log",
 ];
 const ALL = FILES.map((file) => sourceOf(file, `/logs/${file}`)!);
 const paths = (wanted?: string) => chosenSources(ALL, wanted).map(({ path }) => path.slice(6));
 
-Deno.test("log: --source names a script, the console, the daemon or a service", () => {
+Deno.test("log: --source names a script, the console or the daemon", () => {
   const rows: [string | undefined, string[]][] = [
     ["system", ["script-system.log"]],
     ["boot", ["boot.log"]],
     ["script:boot", ["script-boot.log"]],
     ["script:system", ["script-system.log"]],
     ["daemon", ["daemon.log"]],
-    ["service:web", ["service-web-0.log", "service-web-1.log"]],
-    [undefined, ["script-system.log", "script-boot.log", "service-web-0.log", "service-web-1.log"]],
+    [undefined, ["script-system.log", "script-boot.log"]],
   ];
   for (const [wanted, files] of rows) assert.deepEqual(paths(wanted), files, String(wanted));
   assert.equal(sourceOf("script-system.log.1", "x"), undefined);
-  assert.deepEqual(chosenSources([ALL[4]], undefined), [ALL[4]]);
+  assert.deepEqual(chosenSources([ALL[2]], undefined), [ALL[2]]);
 });
 
 Deno.test("log: a source that does not exist names those that do", () => {
