@@ -32,20 +32,20 @@ type = "sync"
 [services.echo]
 command = ["perl", "-e", ${JSON.stringify(ECHO)}]
 env = { SOAK_SERVICE = "echo" }
-restart = "always"
+restart = { policy = "always", max = 1000, backoff = "fixed" }
 
 [services.ticker]
 command = ["sh", "-c", "while :; do date; sleep 5; done"]
 env = { SOAK_SERVICE = "ticker" }
-restart = { policy = "always", max = 1000 }
+restart = { policy = "always", max = 1000, backoff = "fixed" }
 
 [services.worker]
 command = ["sleep", "1000000"]
 env = { SOAK_SERVICE = "worker" }
 instances = 2
 after = ["ticker"]
-# More than the default of five: the hands may well kill one so often within a minute.
-restart = { policy = "always", max = 1000 }
+# More than the default of five, and no growing pauses: the hands may well kill one so often within a minute.
+restart = { policy = "always", max = 1000, backoff = "fixed" }
 `;
 
 /** Processes that want to run, per processor, above which a guest may well not answer for 10 s. */
