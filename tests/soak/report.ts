@@ -1,4 +1,5 @@
 /** The end of a soak: a table for people, and whether it passed. */
+import { median } from "../bench/table.ts";
 import type { Tally } from "./tally.ts";
 import type { Measured, Sample } from "./watch.ts";
 
@@ -79,16 +80,11 @@ const NAMES: Readonly<Record<keyof Measured, string>> = {
  * Where the trend of the values begins and ends. A single look at a heap is a tenth too high or too low,
  * as the collector's timing is not ours; the median of the slopes between all pairs cares little.
  */
-export function ends(values: readonly number[]): [number, number] {
+function ends(values: readonly number[]): [number, number] {
   const slopes = values.flatMap((from, i) =>
     values.slice(i + 1).map((to, j) => (to - from) / (j + 1))
   );
   const slope = median(slopes);
   const first = median(values.map((value, i) => value - slope * i));
   return [first, first + slope * (values.length - 1)];
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? 0;
 }
