@@ -5,12 +5,11 @@
  */
 import { EXIT, RumError, toRumError } from "../base/errors.ts";
 import { askLine } from "../daemon/ask_line.ts";
-import type { DaemonClient } from "../daemon/client.ts";
 import type { DaemonMethods } from "../protocol/daemon.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver } from "../ui/observer.ts";
 import { daemonClient } from "./daemon_client.ts";
-import { deafness } from "./deafness.ts";
+import type { HearingClient } from "./deafness.ts";
 import { lateness } from "./lateness.ts";
 import { type Target, targetOf } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
@@ -48,7 +47,7 @@ export async function askMachine<M extends Change>(
     observer.event(event as MachineEvent);
     if (context.out.mode === "plain") sayLine(context, event as MachineEvent);
   };
-  using interrupt = interruptOf(context, target, client, () => observer.settle());
+  using interrupt = interruptOf(context, client, () => observer.settle());
   using late = lateness(
     context,
     method,
@@ -59,7 +58,6 @@ export async function askMachine<M extends Change>(
     const result = await Promise.race([
       client.request<Change>(method, params, { onEvent }),
       interrupt.answer,
-      interrupt.deaf,
       late.never,
     ]);
     observer.settle();
@@ -135,17 +133,13 @@ type Result = Readonly<Record<string, unknown>>;
 interface Interrupt extends Disposable {
   readonly asked: boolean;
   readonly answer: Promise<Result>;
-  /** Rejects when the daemon hears no interrupt. */
-  readonly deaf: Promise<never>;
 }
 
 function interruptOf(
   context: Context,
-  target: Target,
-  client: DaemonClient,
+  client: HearingClient,
   settle: () => void,
 ): Interrupt {
-  const deaf = deafness(target);
   const { promise: answer, resolve } = Promise.withResolvers<Result>();
   let asked = false;
   const ask = () => {
@@ -155,7 +149,7 @@ function interruptOf(
       resolve,
       (thrown) => resolve({ did: "left", exit: toRumError(thrown).exitCode }),
     );
-    deaf.check();
+    client.checkHearing();
   };
   context.signal.addEventListener("abort", ask, { once: true });
   context.onSecondInterrupt = ask;
@@ -165,9 +159,7 @@ function interruptOf(
       return asked;
     },
     answer,
-    deaf: deaf.never,
     [Symbol.dispose]() {
-      deaf[Symbol.dispose]();
       context.signal.removeEventListener("abort", ask);
       context.onSecondInterrupt = undefined;
     },

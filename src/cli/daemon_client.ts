@@ -6,7 +6,7 @@ import { RumError } from "../base/errors.ts";
 import { connectDaemon, type DaemonClient } from "../daemon/client.ts";
 import { lastingCommand, PACKED_FILE, selfCommand } from "../daemon/self_command.ts";
 import { confirmed } from "./confirm.ts";
-import { unlessDeaf } from "./deafness.ts";
+import { type HearingClient, unlessDeaf } from "./deafness.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
 
@@ -53,7 +53,7 @@ const HELLO_MS = 10_000;
  *
  * @throws {RumError} `not_running`, and starts nothing, when the machine is off
  */
-export async function daemonClient(context: Context, target: Target): Promise<DaemonClient> {
+export async function daemonClient(context: Context, target: Target): Promise<HearingClient> {
   const { timeoutMs = Infinity } = context.globals;
   const helloMs = Math.min(HELLO_MS, timeoutMs);
   try {

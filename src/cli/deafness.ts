@@ -53,12 +53,17 @@ export function deafness(
   };
 }
 
+export interface HearingClient extends DaemonClient {
+  /** To be called at each interrupt. */
+  checkHearing(): void;
+}
+
 /** The same client, whose requests end with `daemon_hung` instead of never. */
 export function unlessDeaf(
   client: DaemonClient,
   target: Pick<Target, "paths">,
   deaf: Deafness = deafness(target),
-): DaemonClient {
+): HearingClient {
   const close = () => {
     deaf[Symbol.dispose]();
     return client.close();
@@ -68,6 +73,7 @@ export function unlessDeaf(
     request: (method, params, options) =>
       Promise.race([client.request(method, params, options), deaf.never]),
     ended: client.ended,
+    checkHearing: deaf.check,
     close,
     [Symbol.asyncDispose]: close,
   };
