@@ -1,12 +1,13 @@
 /**
- * An agent lives as long as its guest and mostly waits, so what a burst of work took of the C library's
- * heap goes back every minute: free pieces in the middle of it stay resident otherwise.
+ * An agent lives as long as its guest and mostly waits, so every minute what a burst of work took goes back:
+ * garbage of V8's heap, and of the C library's the free pieces in the middle of it, which stay resident otherwise.
  *
  * Distributors' kernels join pages to huge ones wherever they may ("always"), and one page in use is
  * enough for that: what was given back would be filled up with zeros again. So the heap opts out, by
  * madvise on itself; the switch for a whole process would be inherited by every program it starts.
  */
 import { libc } from "../ffi/libc.ts";
+import { GarbageCollector } from "../src/base/collect_garbage.ts";
 import { type Clock, systemClock } from "../src/base/clock.ts";
 
 const EVERY_MS = 60_000;
@@ -16,8 +17,10 @@ const MADV_NOHUGEPAGE = 15;
 export async function keepLean(
   { signal, clock = systemClock }: { readonly signal: AbortSignal; readonly clock?: Clock },
 ): Promise<void> {
+  const garbage = new GarbageCollector();
   try {
     for (;;) {
+      garbage.look();
       giveBack(await Deno.readTextFile("/proc/self/maps"));
       await clock.sleep(EVERY_MS, { signal });
     }

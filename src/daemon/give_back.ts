@@ -1,6 +1,6 @@
 /**
  * A daemon lives for weeks and mostly waits, so what only its start or a burst of work needed is
- * given back: free pieces of the C library's heap, and pages of program code that nobody runs now.
+ * given back: garbage of V8's heap, free pieces of the C library's, and pages of program code that nobody runs now.
  * Code is read from its file again where it is needed after all (it nearly always is in the page
  * cache); without this, half of what an idle daemon is resident with would be the runtime's start.
  *
@@ -9,6 +9,7 @@
  * look and the call.
  */
 import { libc } from "../../ffi/libc.ts";
+import { GarbageCollector } from "../base/collect_garbage.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 
 const FIRST_AFTER_MS = 5000;
@@ -28,10 +29,12 @@ const MADV_DONTNEED = 4;
 export async function keepLean(
   { signal, clock = systemClock }: { readonly signal: AbortSignal; readonly clock?: Clock },
 ): Promise<void> {
+  const garbage = new GarbageCollector();
   try {
     libc("mallopt")(M_ARENA_MAX, ARENAS);
     for (let waitMs = FIRST_AFTER_MS;; waitMs = EVERY_MS) {
       await clock.sleep(waitMs, { signal });
+      garbage.look();
       giveBack(await Deno.readTextFile("/proc/self/smaps"), await Deno.readLink("/proc/self/exe"));
     }
   } catch {

@@ -88,5 +88,5 @@ export function daemonEnv(
   return kept;
 }
 
-export const SMALL_HEAP = "--max-semi-space-size=2,--optimize-for-size";
+export const SMALL_HEAP = "--max-semi-space-size=2,--optimize-for-size,--expose-gc";
 const NOT_INHERITED = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"]);
