@@ -1,6 +1,6 @@
 /**
- * What the first script may rely on: a route and a name server, the user, and package databases that
- * nobody holds. Each is waited for within a bound and by name; a bound that passes is said in the
+ * What the first script may rely on: a route and a name server, the user, the whole of its disk, and package
+ * databases that nobody holds. Each is waited for within a bound and by name; a bound that passes is said in the
  * script's own output and the script runs, because its failure tells more than ours would.
  *
  * Where nothing runs, a boot still has its network before the machine is called ready: whoever was told
@@ -9,6 +9,7 @@
 import type { ProvisionParams } from "../../src/protocol/agent.ts";
 import { type Account, findAccount } from "../accounts.ts";
 import { readText } from "../facts.ts";
+import { rootGrowthWait } from "./root_growth.ts";
 
 export interface Wait {
   readonly name: string;
@@ -36,6 +37,7 @@ export function waitsFor(wanted: ProvisionParams["waits"], root: string): Wait[]
     });
   }
   if (wanted?.network === true) waits.push(networkWait(root, 60_000));
+  waits.push(rootGrowthWait(root));
   waits.push({ name: "package locks", timeoutMs: 180_000, look: () => lookForPackageLocks(root) });
   return waits;
 }

@@ -1,9 +1,12 @@
 /**
- * How the agent gets going in a guest: three small files on the seed and one command for
- * cloud-init's `bootcmd`, the earliest stage that has the datasource (the agent then answers before
- * sshd does; `runcmd` would be the last stage).
+ * How the agent gets going in a guest: small files on the seed, and whoever comes first to run them.
  *
- *   bootcmd → mounts the seed at /run/rum/seed, runs rum-boot.sh, on every boot
+ *   rum-boot.service → on the first boot, as soon as the file systems are there and before Python has even
+ *     started: systemd takes the unit from the SMBIOS strings (256 and later); images that rum builds have it
+ *   bootcmd → on every boot, and on the first where neither is so: the earliest stage of cloud-init that
+ *     has the datasource
+ *
+ *   both → mount the seed at /run/rum/seed and run rum-boot.sh
  *   rum-boot.sh → installs start script and unit when they differ, starts the unit without waiting
  *   rum-agent.service → starts by itself on later boots, long before cloud-init
  *   rum-start.sh → becomes the agent: the kept copy, else the one on the seed
@@ -17,44 +20,89 @@
 export const SEED_MOUNT = "/run/rum/seed";
 export const SEED_LABEL = "cidata";
 /** Where cloud-init looks for a seed before it looks at disks; a later disk's words win, but for meta-data. */
-const LATER_BOOTS = "/var/lib/cloud/seed/nocloud";
+const KEPT_SEED = "/var/lib/cloud/seed/nocloud";
+const GENERATOR = "/etc/systemd/system-generators/rum-network-first";
+const BOOT_DONE = "/run/rum/boot-done";
 export const AGENT_STATE = "/var/lib/rum/agent";
+
+const MOUNT = `mount -t iso9660 -o ro,nosuid,nodev LABEL=${SEED_LABEL}`;
 
 /** One word list for `bootcmd`. A seed that is mounted already is left alone. */
 export const BOOT_COMMAND: readonly string[] = [
   "sh",
   "-c",
-  `m=${SEED_MOUNT}; mkdir -p $m; [ -e $m/meta-data ] || ` +
-  `mount -t iso9660 -o ro,nosuid,nodev LABEL=${SEED_LABEL} $m; exec sh $m/rum-boot.sh`,
+  `m=${SEED_MOUNT}; mkdir -p $m; [ -e $m/meta-data ] || ${MOUNT} $m; exec sh $m/rum-boot.sh`,
 ];
 
+export const BOOT_UNIT_NAME = "rum-boot.service";
+
+/**
+ * The same without cloud-init, once: from then on the agent starts by itself, and bootcmd sees to what changed.
+ * An image that has it may meet no seed, or somebody else's: both are left alone.
+ */
+export const BOOT_UNIT = `[Unit]
+Description=rum: start the guest agent from the seed
+DefaultDependencies=no
+After=local-fs.target
+Conflicts=shutdown.target
+Before=shutdown.target
+ConditionPathExists=!/etc/systemd/system/rum-agent.service
+
+[Service]
+Type=oneshot
+StartupCPUWeight=1000
+ExecStart=/bin/sh -c 'm=${SEED_MOUNT}; mkdir -p $$m; \\
+  [ -e $$m/meta-data ] || ${MOUNT} $$m 2> /dev/null || exit 0; \\
+  if [ -e $$m/rum-boot.sh ]; then exec sh $$m/rum-boot.sh; fi; umount $$m'
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** Few programs before the start: under emulation, in the thick of a boot, each takes a tenth of a second. */
 export const BOOT_SCRIPT = `#!/bin/sh
 # rum: installs what starts the guest agent, and starts it. Runs on every boot, changes nothing twice.
 set -eu
+[ ! -e ${BOOT_DONE} ] || exit 0
 seed=${SEED_MOUNT}
 units=/etc/systemd/system
 changed=
 
-# put FROM TO MODE: only when different, and whole or not at all
+# put FROM TO MODE: only when different, and whole or not at all, whoever else is at it
 put() {
   if [ -f "$2" ] && [ "$(cat "$1")" = "$(cat "$2")" ]; then return 0; fi
-  mkdir -p "\${2%/*}"
-  cat "$1" > "$2.rum-new"
-  chmod "$3" "$2.rum-new"
-  mv -f "$2.rum-new" "$2"
+  install -D -m "$3" "$1" "$2.rum-$$"
+  mv -f "$2.rum-$$" "$2"
   changed=1
 }
 
-mkdir -p /var/lib/rum ${AGENT_STATE} "$units/multi-user.target.wants"
-chmod 0700 /var/lib/rum
+# A seed that lets cloud-init work before the network means the first boot, where cloud-init starts the
+# agent. Where the agent is up without it, and on later boots, the network would only wait for it. What lies
+# here is read before the seed, whose words count for all that this leaves open.
+kept=${KEPT_SEED}
+early=
+while read -r line; do
+  [ "$line" != 'dsmode: "local"' ] || early=1
+done < "$seed/meta-data"
+if [ -n "$early" ] && [ ! -e "$kept/meta-data" ]; then
+  mkdir -p "$kept"
+  echo '#cloud-config' > "$kept/user-data"
+  echo 'dsmode: net' > "$kept/rum-$$"
+  mv -f "$kept/rum-$$" "$kept/meta-data"
+fi
+
+[ -d /var/lib/rum ] || mkdir -m 0700 /var/lib/rum
 unit=$units/rum-agent.service
 reload=
 [ ! -e "$unit" ] || reload=1
 put "$seed/rum-start.sh" ${AGENT_STATE}/start 0755
 put "$seed/rum-agent.service" "$unit" 0644
 # As "systemctl enable" does, without the second it takes under emulation.
-[ -L "$units/multi-user.target.wants/rum-agent.service" ] ||
-  ln -sf ../rum-agent.service "$units/multi-user.target.wants/rum-agent.service"
+wanted=$units/multi-user.target.wants
+[ -L "$wanted/rum-agent.service" ] || {
+  [ -d "$wanted" ] || mkdir -p "$wanted"
+  ln -sf ../rum-agent.service "$wanted/rum-agent.service"
+}
 
 login=$units/serial-getty@.service.d/rum-autologin.conf
 if [ -f "$seed/rum-autologin.conf" ]; then
@@ -77,16 +125,33 @@ systemctl start --no-block rum-agent.service || {
   systemctl start --no-block rum-agent.service
 }
 
-# A seed that lets cloud-init work before the network means the first boot. Later ones have nothing
-# left to do there, and their network would wait for it. What lies here is read before the seed, whose
-# words count for all that this leaves open.
-kept=${LATER_BOOTS}
-if grep -q '^dsmode: "local"$' "$seed/meta-data" && [ ! -e "$kept/meta-data" ]; then
-  mkdir -p "$kept"
-  echo '#cloud-config' > "$kept/user-data"
-  echo 'dsmode: net' > "$kept/rum-new"
-  mv -f "$kept/rum-new" "$kept/meta-data"
-fi
+[ -z "$early" ] || put "$seed/rum-generator" ${GENERATOR} 0755
+: > ${BOOT_DONE}
+`;
+
+/**
+ * On later boots the files of the network are there: cloud-init made them on the first. So its first stage comes
+ * after networkd and not before it. A generator, because systemd can add to a unit's order but not
+ * take from it; it works on the unit that is installed, whatever version. For networkd alone: NetworkManager
+ * starts after what waits for that stage.
+ */
+export const GENERATOR_SCRIPT = `#!/bin/sh
+# rum: on later boots the network does not wait for cloud-init.
+set -eu
+early=\${2:-}
+unit=cloud-init-local.service
+wants=/etc/systemd/system/multi-user.target.wants/systemd-networkd.service
+[ -n "$early" ] && [ -e /var/lib/cloud/instance/boot-finished ] && [ -L "$wants" ] || exit 0
+# Since 24.3 its "status" takes a unit that a generator made for a failed one.
+[ ! -e /usr/lib/systemd/system/cloud-init-main.service ] || exit 0
+# One that somebody changed is theirs.
+[ ! -e "/etc/systemd/system/$unit" ] && [ ! -e "/etc/systemd/system/$unit.d" ] || exit 0
+for folder in /usr/lib/systemd/system /lib/systemd/system; do
+  [ -f "$folder/$unit" ] || continue
+  sed -e '/^Before=/s/network-pre\\.target//' -e '/^Wants=/s/network-pre\\.target//' \\
+    -e '/^\\[Unit\\]/a After=systemd-networkd.service' "$folder/$unit" > "$early/$unit"
+  break
+done
 `;
 
 export const START_SCRIPT = `#!/bin/sh
@@ -104,6 +169,7 @@ sleep 1
 exit 1
 `;
 
+/** While the guest boots, all of it competes for the processors, and somebody waits for this. */
 export const AGENT_UNIT = `[Unit]
 Description=rum guest agent
 DefaultDependencies=no
@@ -117,6 +183,7 @@ ExecStart=/bin/sh ${AGENT_STATE}/start
 Restart=always
 RestartSec=200ms
 TasksMax=infinity
+StartupCPUWeight=1000
 
 [Install]
 WantedBy=multi-user.target

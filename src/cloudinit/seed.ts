@@ -5,7 +5,13 @@
 import { createHash } from "node:crypto";
 import type { IsoFile, IsoSource } from "../image/iso9660.ts";
 import type { Plan } from "../plan/types.ts";
-import { AGENT_UNIT, autologinDropIn, BOOT_SCRIPT, START_SCRIPT } from "./boot_script.ts";
+import {
+  AGENT_UNIT,
+  autologinDropIn,
+  BOOT_SCRIPT,
+  GENERATOR_SCRIPT,
+  START_SCRIPT,
+} from "./boot_script.ts";
 import { metaData, networkConfig, userData } from "./documents.ts";
 
 export interface SeedOptions {
@@ -37,6 +43,7 @@ export async function makeSeed(
     file("rum-agent.digest", `${plan.agent.digest}\n`),
     file("rum-agent.service", AGENT_UNIT),
     file("rum-boot.sh", BOOT_SCRIPT),
+    file("rum-generator", GENERATOR_SCRIPT),
     file("rum-start.sh", START_SCRIPT),
     ...(plan.autologin ? [file("rum-autologin.conf", autologinDropIn(plan.user.name))] : []),
   ];

@@ -6,6 +6,8 @@
  * distribution's own files unchanged and asks nothing.
  */
 
+import { BOOT_UNIT, BOOT_UNIT_NAME } from "../cloudinit/boot_script.ts";
+
 /** The kernel's symlinks in / are kept up to date by Debian's kernel packages: upgrades just work. */
 export const GRUB_CONFIG = `# written by rum image build
 set timeout=0
@@ -61,11 +63,14 @@ ${write("/etc/systemd/system/systemd-networkd-wait-online.service.d/rum.conf", W
 ${write("/etc/initramfs-tools/conf.d/rum", "MODULES=list\nCOMPRESS=zstd\nFSTYPE=ext4\nRESUME=none")}
 ${write("/etc/modules-load.d/rum.conf", LOAD_MODULES)}
 ${write("/boot/grub/grub.cfg", GRUB_CONFIG)}
+${write(`/etc/systemd/system/${BOOT_UNIT_NAME}`, BOOT_UNIT)}
 cat >> "$R/etc/initramfs-tools/modules" <<'RUM_END'
 ${INITRD_MODULES}
 RUM_END
 # networkd is not enabled by a bootstrap, and a masked resolved would mean no DNS
 chroot "$R" systemctl enable systemd-networkd systemd-resolved
+# a machine of rum has its agent before Python has started; any other boots as if this were not there
+chroot "$R" systemctl enable ${BOOT_UNIT_NAME}
 # nothing runs by the clock in a machine that may live for minutes
 for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \\
   fstrim.timer dpkg-db-backup.timer; do chroot "$R" systemctl mask "$unit"; done

@@ -15,6 +15,7 @@
  *   `rum console`; while nobody reads, QEMU drops the output and the guest never blocks.
  * - The agent's channel is a socket that QEMU listens on, so that either side may come and go.
  * - A video device without any listener: screenshots work, and nothing is open on the host.
+ * - What systemd takes from SMBIOS strings starts the agent before cloud-init does; others do not look there.
  * - on_crash is `preserve` or `destroy`; restarting after a crash is the daemon's, with its back-off.
  */
 import { el, renderXml, type XmlElement } from "./builder.ts";
@@ -76,6 +77,8 @@ export interface DomainSpec {
   /** Absent: libvirt chooses a path (we could not open ours, or it is on another host). */
   readonly agentSocket?: string;
   readonly vsock: boolean;
+  /** Strings of the SMBIOS, each without a line feed. */
+  readonly oemStrings: readonly string[];
   readonly onCrash: "destroy" | "preserve";
 }
 
@@ -95,6 +98,11 @@ export function domainXml(spec: DomainSpec): string {
       el("memoryBacking", {}, el("source", { type: "memfd" }), el("access", { mode: "shared" })),
     el("vcpu", { placement: "static" }, String(spec.cpus)),
     el("iothreads", {}, String(spec.disks.filter((disk) => !disk.readonly).length)),
+    spec.oemStrings.length > 0 && el(
+      "sysinfo",
+      { type: "smbios" },
+      el("oemStrings", {}, spec.oemStrings.map((each) => el("entry", {}, each))),
+    ),
     os(spec),
     el(
       "features",
@@ -136,13 +144,15 @@ function metadata(spec: DomainSpec): XmlElement {
 
 function os(spec: DomainSpec): XmlElement {
   const type = el("type", { arch: spec.arch, machine: spec.machineType }, "hvm");
-  if (spec.firmware === "bios") return el("os", {}, type);
+  const smbios = spec.oemStrings.length > 0 && el("smbios", { mode: "sysinfo" });
+  if (spec.firmware === "bios") return el("os", {}, type, smbios);
   // Without secure boot: it wants SMM and keys, and stock cloud images boot without.
   return el(
     "os",
     { firmware: "efi" },
     type,
     el("firmware", {}, el("feature", { enabled: "no", name: "secure-boot" })),
+    smbios,
   );
 }
 

@@ -2,6 +2,7 @@
  * Plan → the description that `domain.ts` renders. Here meet what the plan decided and what became
  * known since: where the seed is, what the overlay stands on, which firmware the image wants.
  */
+import { BOOT_UNIT, BOOT_UNIT_NAME } from "../cloudinit/boot_script.ts";
 import type { Plan } from "../plan/types.ts";
 import type { DiskSpec, DomainSpec } from "./domain.ts";
 import { ROOT_SERIAL, SEED_SERIAL } from "./domain.ts";
@@ -43,6 +44,10 @@ export function domainSpecOf(plan: Plan, parts: DomainParts): DomainSpec {
     nics: plan.nics,
     ...(plan.transport.channel === "socket" ? { agentSocket: plan.paths.agentSocket } : {}),
     vsock: plan.transport.kind === "vsock",
+    oemStrings: [
+      credential(`systemd.extra-unit.${BOOT_UNIT_NAME}`, BOOT_UNIT),
+      credential("systemd.unit-dropin.multi-user.target~rum", `[Unit]\nWants=${BOOT_UNIT_NAME}\n`),
+    ],
     onCrash: plan.recovery.onCrash === "preserve" ? "preserve" : "destroy",
   };
 }
@@ -58,4 +63,9 @@ function disks(plan: Plan, parts: DomainParts): DiskSpec[] {
       serial: drive.serial,
     })),
   ];
+}
+
+/** As systemd (256 and later for these two) reads them; the guest may well have another system. */
+function credential(name: string, text: string): string {
+  return `io.systemd.credential.binary:${name}=${btoa(text)}`;
 }

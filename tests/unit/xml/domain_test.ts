@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { BOOT_UNIT } from "../../../src/cloudinit/boot_script.ts";
 import { makePlan } from "../../../src/plan/plan.ts";
 import type { Plan } from "../../../src/plan/types.ts";
 import { diskName, domainXml } from "../../../src/xml/domain.ts";
@@ -48,6 +49,21 @@ for (const [name, xml] of variants) {
     await virsh(native, "define");
   });
 }
+
+Deno.test("the machine's SMBIOS strings start the agent by systemd, and tell no secret", () => {
+  const { oemStrings } = domainSpecOf(rich, parts);
+  const told = Object.fromEntries(oemStrings.map((entry) => {
+    const [, name, value] = /^io\.systemd\.credential\.binary:([^=]+)=([A-Za-z0-9+/=]+)$/.exec(
+      entry,
+    )!;
+    return [name, atob(value)];
+  }));
+  assert.deepEqual(told, {
+    "systemd.extra-unit.rum-boot.service": BOOT_UNIT,
+    "systemd.unit-dropin.multi-user.target~rum": "[Unit]\nWants=rum-boot.service\n",
+  });
+  assert.deepEqual(domainSpecOf(small, parts).oemStrings, oemStrings, "the same for every machine");
+});
 
 Deno.test("network XML: validates, and libvirt's own parser takes it", async (t) => {
   const xmls = rich.networks.map((n) => networkXml(n, { id: rich.id, version: "0.1.0" }));
