@@ -141,7 +141,10 @@ set -eu
 early=\${2:-}
 unit=cloud-init-local.service
 wants=/etc/systemd/system/multi-user.target.wants/systemd-networkd.service
-[ -n "$early" ] && [ -e /var/lib/cloud/instance/boot-finished ] && [ -L "$wants" ] || exit 0
+[ -n "$early" ] && [ -L "$wants" ] || exit 0
+# Modules run after the files were made.
+set -- /var/lib/cloud/instance/sem/config_*
+[ -e "$1" ] || exit 0
 # Since 24.3 its "status" takes a unit that a generator made for a failed one.
 [ ! -e /usr/lib/systemd/system/cloud-init-main.service ] || exit 0
 # One that somebody changed is theirs.
