@@ -57,6 +57,7 @@ rum events -o json
 
 \`\`\`sh
 rum wait --for agent --timeout 2m
+rum wait --for port:22 --timeout 2m
 rum wait --for exec:'test -e /tmp/hello' --timeout 30s
 \`\`\`
 

@@ -157,6 +157,8 @@ Deno.test("ways in and out of a real guest", async (t) => {
         await box.ok(["up", "-d"]);
         const ssh = (await forwards()).find((row) => row.guest === 22);
         assert.equal(ssh?.origin, "config");
+        // Ready is earlier than sshd; `rum ssh` waits for it by itself, others do so.
+        await box.ok(["wait", "--for", "port:22", "--timeout", "300s"], { timeoutMs: 310_000 });
         const banner = await tcp(ssh!.host, new Uint8Array(0));
         assert.match(new TextDecoder().decode(banner), /^SSH-2.0/);
         const listen = "IO::Socket::INET->new(LocalPort => 17017, Listen => 1) and sleep 600";
