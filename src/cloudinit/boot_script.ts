@@ -84,7 +84,7 @@ early=
 while read -r line; do
   [ "$line" != 'dsmode: "local"' ] || early=1
 done < "$seed/meta-data"
-if [ -n "$early" ] && [ ! -e "$kept/meta-data" ]; then
+if [ -n "$early" ] && [ ! -s "$kept/meta-data" ]; then
   mkdir -p "$kept"
   echo '#cloud-config' > "$kept/user-data"
   echo 'dsmode: net' > "$kept/rum-$$"

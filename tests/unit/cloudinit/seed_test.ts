@@ -121,6 +121,8 @@ Deno.test("rum-boot.sh gives later boots their network first, where the first on
     await withFolder(async (root) => {
       const guest = await fakeGuest(root, base);
       await guest.sh(BOOT_SCRIPT);
+      // A guest that is killed at once may have the file without its word.
+      if (early) await Deno.truncate(`${root}/cloud/seed/nocloud/meta-data`);
       await guest.reboot();
       const folder = `${root}/cloud/seed/nocloud`;
       const generator = `${root}/etc/systemd/system-generators/rum-network-first`;
