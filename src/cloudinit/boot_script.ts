@@ -50,7 +50,6 @@ ConditionPathExists=!/etc/systemd/system/rum-agent.service
 
 [Service]
 Type=oneshot
-StartupCPUWeight=1000
 ExecStart=/bin/sh -c 'm=${SEED_MOUNT}; mkdir -p $$m; \\
   [ -e $$m/meta-data ] || ${MOUNT} $$m 2> /dev/null || exit 0; \\
   if [ -e $$m/rum-boot.sh ]; then exec sh $$m/rum-boot.sh; fi; umount $$m'
@@ -153,6 +152,9 @@ for folder in /usr/lib/systemd/system /lib/systemd/system; do
   [ -f "$folder/$unit" ] || continue
   sed -e '/^Before=/s/network-pre\\.target//' -e '/^Wants=/s/network-pre\\.target//' \\
     -e '/^\\[Unit\\]/a After=systemd-networkd.service' "$folder/$unit" > "$early/$unit"
+  # Now it is the agent that everybody waits for: until the boot is over, it comes first.
+  mkdir -p "$early/rum-agent.service.d"
+  printf '[Service]\\nStartupCPUWeight=1000\\n' > "$early/rum-agent.service.d/rum.conf"
   break
 done
 `;
@@ -172,7 +174,6 @@ sleep 1
 exit 1
 `;
 
-/** While the guest boots, all of it competes for the processors, and somebody waits for this. */
 export const AGENT_UNIT = `[Unit]
 Description=rum guest agent
 DefaultDependencies=no
@@ -186,7 +187,6 @@ ExecStart=/bin/sh ${AGENT_STATE}/start
 Restart=always
 RestartSec=200ms
 TasksMax=infinity
-StartupCPUWeight=1000
 
 [Install]
 WantedBy=multi-user.target

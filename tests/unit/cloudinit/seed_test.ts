@@ -177,6 +177,10 @@ Deno.test("the generator lets the network of a later boot come before cloud-init
         "After=systemd-remount-fs.service\nBefore=NetworkManager.service\nBefore=\n" +
         "Before=sysinit.target\n[Service]\nExecStart=/usr/bin/cloud-init init --local\n",
     );
+    assert.equal(
+      await Deno.readTextFile(`${root}/early/rum-agent.service.d/rum.conf`),
+      "[Service]\nStartupCPUWeight=1000\n",
+    );
     await put(`/etc/systemd/system/${local}.d/theirs.conf`);
     assert.equal(await generate(), undefined, "somebody changed the unit");
     await Deno.remove(`${root}/etc/systemd/system/${local}.d`, { recursive: true });
