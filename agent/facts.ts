@@ -71,3 +71,7 @@ export async function uptimeMs(): Promise<number> {
 export async function readText(path: string): Promise<string> {
   return await Deno.readTextFile(path).catch(() => "");
 }
+
+export async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}

@@ -7,7 +7,7 @@
  */
 import { errno, libc } from "../ffi/libc.ts";
 import { syncFolder, writeDurably } from "./durable.ts";
-import { ownFolder } from "./facts.ts";
+import { exists, ownFolder } from "./facts.ts";
 import type { AgentOptions } from "./options.ts";
 
 export const PROGRAM = "rum-agent";
@@ -90,8 +90,4 @@ export function cStrings(
     pointers[i] = Deno.UnsafePointer.value(Deno.UnsafePointer.of(each));
   });
   return { strings, pointers: new Uint8Array(pointers.buffer) };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
 }

@@ -4,8 +4,8 @@
  * and not by the clock: no cloud-init in this boot, or its stage over, and nothing more will come.
  */
 import { must } from "../apply/tools.ts";
-import { parseMountinfo } from "../apply/mountinfo.ts";
-import { readText } from "../facts.ts";
+import { mountedAt } from "../apply/mountinfo.ts";
+import { exists, readText } from "../facts.ts";
 import type { Wait } from "./waits.ts";
 
 const SECTOR = 512;
@@ -17,8 +17,9 @@ const MOST = 0.8;
 export interface GrowthPlaces {
   readonly cloudInit: string;
   readonly blocks: string;
-  readonly mountinfo: string;
-  /** Of the file system at /. */
+  /** What is mounted at /. */
+  source(): Promise<string | undefined>;
+  /** Of the file system there. */
   bytes(): Promise<number>;
 }
 
@@ -43,7 +44,7 @@ function guestPlaces(root: string): GrowthPlaces {
   return {
     cloudInit: `${root}/run/cloud-init`,
     blocks: "/sys/class/block",
-    mountinfo: "/proc/self/mountinfo",
+    source: async () => (await mountedAt("/"))?.source,
     async bytes() {
       const [blocks, size] = (await must("stat", "--file-system", "--format=%b %S", "/")).split(
         " ",
@@ -51,10 +52,6 @@ function guestPlaces(root: string): GrowthPlaces {
       return Number(blocks) * Number(size);
     },
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
 }
 
 async function firstStagesOver(folder: string): Promise<boolean> {
@@ -68,12 +65,11 @@ async function firstStagesOver(folder: string): Promise<boolean> {
 
 /** Its size and the room behind it on its disk; undefined where the root is no partition. */
 async function rootPartition(
-  { blocks, mountinfo }: GrowthPlaces,
+  places: GrowthPlaces,
 ): Promise<{ bytes: number; behind: number } | undefined> {
-  const source = parseMountinfo(await readText(mountinfo)).findLast(({ target }) => target === "/")
-    ?.source;
+  const source = await places.source();
   if (!source?.startsWith("/dev/")) return undefined;
-  const folder = await Deno.realPath(`${blocks}/${source.slice("/dev/".length)}`)
+  const folder = await Deno.realPath(`${places.blocks}/${source.slice("/dev/".length)}`)
     .catch(() => undefined);
   if (folder === undefined) return undefined;
   const number = async (path: string) => Number(await readText(path) || NaN) * SECTOR;

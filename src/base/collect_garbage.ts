@@ -1,7 +1,7 @@
 /**
  * Deno never tells V8 that nothing goes on, and V8 by itself collects its old generation only when that has
- * grown by megabytes: in light work for an hour and more, most of it garbage. So a process that lives
- * for weeks says so itself, whenever a look finds that its heap has grown. It takes 10 ms.
+ * grown by megabytes, which takes light work an hour. So a process that lives for weeks says so itself, whenever a
+ * look finds that its heap has grown. It takes 10 ms.
  */
 
 /** Less than this is not worth the pause. */

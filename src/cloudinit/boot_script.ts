@@ -138,6 +138,7 @@ export const GENERATOR_SCRIPT = `#!/bin/sh
 # rum: on later boots the network does not wait for cloud-init.
 set -eu
 early=\${2:-}
+units=/usr/lib/systemd/system
 unit=cloud-init-local.service
 wants=/etc/systemd/system/multi-user.target.wants/systemd-networkd.service
 [ -n "$early" ] && [ -L "$wants" ] || exit 0
@@ -145,18 +146,14 @@ wants=/etc/systemd/system/multi-user.target.wants/systemd-networkd.service
 set -- /var/lib/cloud/instance/sem/config_*
 [ -e "$1" ] || exit 0
 # Since 24.3 its "status" takes a unit that a generator made for a failed one.
-[ ! -e /usr/lib/systemd/system/cloud-init-main.service ] || exit 0
+[ -f "$units/$unit" ] && [ ! -e "$units/cloud-init-main.service" ] || exit 0
 # One that somebody changed is theirs.
 [ ! -e "/etc/systemd/system/$unit" ] && [ ! -e "/etc/systemd/system/$unit.d" ] || exit 0
-for folder in /usr/lib/systemd/system /lib/systemd/system; do
-  [ -f "$folder/$unit" ] || continue
-  sed -e '/^Before=/s/network-pre\\.target//' -e '/^Wants=/s/network-pre\\.target//' \\
-    -e '/^\\[Unit\\]/a After=systemd-networkd.service' "$folder/$unit" > "$early/$unit"
-  # Now it is the agent that everybody waits for: until the boot is over, it comes first.
-  mkdir -p "$early/rum-agent.service.d"
-  printf '[Service]\\nStartupCPUWeight=1000\\n' > "$early/rum-agent.service.d/rum.conf"
-  break
-done
+sed -e '/^Before=/s/network-pre\\.target//' -e '/^Wants=/s/network-pre\\.target//' \\
+  -e '/^\\[Unit\\]/a After=systemd-networkd.service' "$units/$unit" > "$early/$unit"
+# Now it is the agent that everybody waits for: until the boot is over, it comes first.
+mkdir -p "$early/rum-agent.service.d"
+printf '[Service]\\nStartupCPUWeight=1000\\n' > "$early/rum-agent.service.d/rum.conf"
 `;
 
 export const START_SCRIPT = `#!/bin/sh
@@ -164,8 +161,7 @@ export const START_SCRIPT = `#!/bin/sh
 # not a file below /var/lib or on a mounted seed.
 seed=${SEED_MOUNT}
 mkdir -p "$seed"
-[ -e "$seed/meta-data" ] ||
-  mount -t iso9660 -o ro,nosuid,nodev LABEL=${SEED_LABEL} "$seed" 2> /dev/null
+[ -e "$seed/meta-data" ] || ${MOUNT} "$seed" 2> /dev/null
 for agent in ${AGENT_STATE}/current "$seed/rum-agent"; do
   if [ -x "$agent" ]; then exec "$agent"; fi
 done

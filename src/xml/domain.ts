@@ -77,7 +77,7 @@ export interface DomainSpec {
   /** Absent: libvirt chooses a path (we could not open ours, or it is on another host). */
   readonly agentSocket?: string;
   readonly vsock: boolean;
-  /** Strings of the SMBIOS, each without a line feed. */
+  /** Strings of the SMBIOS, at least one, each without a line feed. */
   readonly oemStrings: readonly string[];
   readonly onCrash: "destroy" | "preserve";
 }
@@ -98,7 +98,7 @@ export function domainXml(spec: DomainSpec): string {
       el("memoryBacking", {}, el("source", { type: "memfd" }), el("access", { mode: "shared" })),
     el("vcpu", { placement: "static" }, String(spec.cpus)),
     el("iothreads", {}, String(spec.disks.filter((disk) => !disk.readonly).length)),
-    spec.oemStrings.length > 0 && el(
+    el(
       "sysinfo",
       { type: "smbios" },
       el("oemStrings", {}, spec.oemStrings.map((each) => el("entry", {}, each))),
@@ -144,7 +144,7 @@ function metadata(spec: DomainSpec): XmlElement {
 
 function os(spec: DomainSpec): XmlElement {
   const type = el("type", { arch: spec.arch, machine: spec.machineType }, "hvm");
-  const smbios = spec.oemStrings.length > 0 && el("smbios", { mode: "sysinfo" });
+  const smbios = el("smbios", { mode: "sysinfo" });
   if (spec.firmware === "bios") return el("os", {}, type, smbios);
   // Without secure boot: it wants SMM and keys, and stock cloud images boot without.
   return el(

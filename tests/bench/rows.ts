@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { rumPaths } from "../../src/plan/paths.ts";
 import { listImages } from "../../src/store/image_cache.ts";
-import { machineToml } from "../support/machine.ts";
+import { bootOver, machineToml } from "../support/machine.ts";
 import { rumCommand, type Sandbox, sandbox, sharedCache } from "../support/rum.ts";
 import { bareBoot } from "./bare_qemu.ts";
 import { cost, cpuOf, residentMiB } from "./measure.ts";
@@ -135,7 +135,7 @@ const SETTLE_MS = 20_000;
 /** At rest: the daemon beside QEMU on the host, the agent beside sshd in the guest. */
 async function idleRows(box: Sandbox, pairs: number): Promise<Row[]> {
   // What a first boot leaves to be done afterwards is not rest.
-  await box.rum(["exec", "--timeout", "2m", "--", "systemctl", "is-system-running", "--wait"]);
+  await bootOver(box);
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const { json } = await box.ok(["status", "-o", "json"]);
   const [daemon, qemu] = [json.daemon.pid as number, json.hypervisor.qemu_pid as number];

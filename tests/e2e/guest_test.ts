@@ -1,7 +1,7 @@
 /** What happens inside a running machine, on the one that all files of a run share. */
 import assert from "node:assert/strict";
 import { until } from "../support/fake_guest.ts";
-import { sharedMachine } from "../support/machine.ts";
+import { bootOver, sharedMachine } from "../support/machine.ts";
 
 const FULL = Deno.env.get("FULL") === "1";
 
@@ -24,8 +24,7 @@ Deno.test("in the guest: exec in numbers, users, terminals, files; reboots and a
   });
 
   await t.step("many at once, all right, nothing left behind", async () => {
-    // A machine is ready while services of its boot are still to start.
-    await box.rum(["exec", "--timeout", "5m", "systemctl is-system-running --wait"]);
+    await bootOver(box);
     // Those with a program: the kernel's own threads come and go as it likes.
     const processes = async () =>
       Number((await box.ok(["exec", "readlink /proc/[0-9]*/exe | wc -l"])).stdout);

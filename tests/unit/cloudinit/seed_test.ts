@@ -231,7 +231,7 @@ async function fakeGuest(root: string, base = plan.image.base) {
       .replaceAll("/etc/systemd", `${root}/etc/systemd`)
       .replaceAll("/var/lib/rum", `${root}/lib`)
       .replaceAll("/var/lib/cloud", `${root}/cloud`)
-      .replaceAll(/(?<= )\/usr\/lib\/systemd/g, `${root}/usr/lib/systemd`);
+      .replaceAll("/usr/lib/systemd", `${root}/usr/lib/systemd`);
   for (const folder of ["run/seed", "bin"]) {
     await Deno.mkdir(`${root}/${folder}`, { recursive: true });
   }
