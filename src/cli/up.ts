@@ -118,7 +118,7 @@ async function follow(
     if (error.code === "daemon_failed" && heard === undefined && !interrupts.ended) {
       throw new Unheard(error.code, error.message, { hint: error.hint, cause: error });
     }
-    throw await waitForDaemon(error, target);
+    throw error;
   }
   observer.settle();
   const did = String(result.did);
@@ -176,7 +176,7 @@ async function stay(
     await Promise.race([watched, interrupts.deaf]);
   } catch (thrown) {
     if (toRumError(thrown).code === "daemon_hung") throw thrown;
-    if (!over.signal.aborted && !interrupts.ended) throw await waitForDaemon(thrown, target);
+    if (!over.signal.aborted && !interrupts.ended) throw thrown;
   }
   const { code, did } = await interrupts.result();
   out.document("up", { did, exit: code, id: target.id }, () => sentenceOf(did, target));

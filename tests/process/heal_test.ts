@@ -55,7 +55,10 @@ echo three
   const first = world.rum(["up", "-d"]);
   await until("the script is half-way", async () => (await log("boot")).includes("one"));
   kill((await world.holder())!);
-  await first;
+  const { code, stderr } = await first;
+  assert.notEqual(code, 0);
+  assert.match(stderr, /background process went away/);
+  assert.equal(stderr.split("its log ends with").length, 2, stderr);
   await world.settled();
   await Deno.writeTextFile(`${world.folder}${await home()}/two`, "");
   await Deno.writeTextFile(`${world.folder}${await home()}/three`, "");
