@@ -25,6 +25,8 @@ export async function pumpCall(stream: Duplex, io: CallIo, options: PumpOptions)
       // Refused half-way: what the client still sends has no reader any more.
       there.catch(() => {});
       await back;
+      // It has its answer and may never say that it sends no more; only then the stream is given back.
+      stream.abort(new RumError("cancelled", "The call is over"));
     }
   } catch (cause) {
     stream.abort(cause);

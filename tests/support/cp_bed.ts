@@ -2,6 +2,7 @@
  * The whole way of a copy in one process: the client's link, a real RPC connection, the daemon's
  * methods, the mux, the real agent. "Guest" and "host" are two folders.
  */
+import assert from "node:assert/strict";
 import {
   type CallStream,
   type CpLink,
@@ -12,6 +13,7 @@ import { cpMethods } from "../../src/daemon/methods/cp.ts";
 import { proxyMethods } from "../../src/daemon/methods/proxy.ts";
 import type { AgentClient } from "../../src/guest/agent_client.ts";
 import { FrameReader, FrameWriter } from "../../src/wire/frames.ts";
+import type { MuxSession } from "../../src/wire/mux_session.ts";
 import type { Mux } from "../../src/wire/mux_types.ts";
 import { duplexPair } from "../../src/wire/pipe.ts";
 import { RpcClient } from "../../src/wire/rpc_client.ts";
@@ -71,6 +73,12 @@ export async function cpBed(): Promise<CpBed> {
       return { path: small, [Symbol.asyncDispose]: () => run("umount", small) };
     },
     async [Symbol.asyncDispose]() {
+      // Whatever became of a copy, its streams are given back: 2048 are all that a session has.
+      const mux = client.mux as MuxSession;
+      for (let look = 0; mux.streamCount > 0 && look < 100; look++) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      assert.equal(mux.streamCount, 0, "streams are left of the copies");
       rpc.close();
       a.abort();
       await served;
