@@ -1,7 +1,8 @@
 /**
  * The main side of the call threads: hands out calls, gives each its own answer, and never blocks.
  *
- *   - One call at a time per thread; further threads start while calls wait, up to MAX_THREADS, and
+ *   - One call at a time per thread. Nearly all take a millisecond, and a thread takes 60 to start, so two that
+ *     meet share one; a further thread starts, up to MAX_THREADS, when a call has waited a while, and
  *     the surplus ends after a while without work.
  *   - Each call has a deadline. Past it the caller gets `hypervisor_stuck`, and the thread is left to
  *     the call it is stuck in: nothing can end a blocked C call. It does not count any more, so the
@@ -17,6 +18,7 @@ import { startThread } from "./start_thread.ts";
 
 const MAX_THREADS = 4;
 const MAX_STUCK = 8;
+const ANOTHER_STARTS_AFTER_MS = 250;
 const SURPLUS_ENDS_AFTER_MS = 10_000;
 
 export interface CallOptions<N extends OperationName> {
@@ -59,6 +61,7 @@ export class CallThreads {
   readonly #queue: Pending[] = [];
   readonly #libraries: LibraryNames;
   #nextId = 1;
+  #anotherTimer?: ReturnType<typeof setTimeout>;
   #surplusTimer?: ReturnType<typeof setTimeout>;
   #closed = false;
 
@@ -125,6 +128,7 @@ export class CallThreads {
   /** Ends every thread. One that is stuck in a call is left to the end of the process. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#anotherTimer);
     clearTimeout(this.#surplusTimer);
     for (const pending of this.#queue.splice(0)) {
       pending.settle?.reject(new RumError("cancelled", "The connection to libvirt was closed"));
@@ -149,19 +153,37 @@ export class CallThreads {
 
   #pump(): void {
     while (this.#queue.length > 0) {
-      const thread = this.#freeThread();
-      if (thread === undefined) return;
-      const pending = this.#queue.shift()!;
-      thread.current = pending;
-      const { id, operation, args } = pending;
-      send(thread.worker, { kind: "call", id, operation, args });
+      const thread = this.#freeThread() ?? this.#firstThread();
+      if (thread === undefined) return this.#startAnotherLater();
+      this.#give(thread);
     }
+  }
+
+  #give(thread: Thread): void {
+    const pending = this.#queue.shift()!;
+    thread.current = pending;
+    const { id, operation, args } = pending;
+    send(thread.worker, { kind: "call", id, operation, args });
   }
 
   #freeThread(): Thread | undefined {
     for (const thread of this.#threads) if (thread.current === undefined) return thread;
-    if (this.#threads.size - this.#stuckCount() >= MAX_THREADS) return undefined;
-    return this.#start();
+    return undefined;
+  }
+
+  /** Unless one is at work that will come back. */
+  #firstThread(): Thread | undefined {
+    return this.#threads.size === this.#stuckCount() ? this.#start() : undefined;
+  }
+
+  #startAnotherLater(): void {
+    if (this.#threads.size - this.#stuckCount() >= MAX_THREADS) return;
+    this.#anotherTimer ??= setTimeout(() => {
+      this.#anotherTimer = undefined;
+      // What waits now may have come just before; a thread too many ends again.
+      if (this.#queue.length > 0) this.#give(this.#start());
+      this.#pump();
+    }, ANOTHER_STARTS_AFTER_MS);
   }
 
   #start(): Thread {
@@ -206,7 +228,7 @@ export class CallThreads {
     if (this.#threads.size <= 1 || this.#surplusTimer !== undefined) return;
     this.#surplusTimer = setTimeout(() => {
       this.#surplusTimer = undefined;
-      for (const thread of this.#threads) {
+      for (const thread of [...this.#threads].toReversed()) {
         if (this.#threads.size <= 1) break;
         if (thread.current !== undefined) continue;
         this.#threads.delete(thread);
