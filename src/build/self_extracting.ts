@@ -182,7 +182,7 @@ fi
 { true > "$dir/.used"; } 2>/dev/null || true
 umask "$mask"
 case $0 in /*) RUM_SELF_FILE=$0 ;; *) RUM_SELF_FILE=$PWD/$0 ;; esac
-export RUM_SELF_FILE DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1
+export RUM_SELF_FILE DENO_DIR="$dir/cache\${DENO_V8_FLAGS:+/flags}" DENO_NO_UPDATE_CHECK=1
 exec "$dir/deno" run ${flags.join(" ")} "$dir/app/${name}.js" "$@"
 `;
 }

@@ -181,11 +181,15 @@ async function nameOf(context: Context, target: Target): Promise<string> {
 }
 
 async function unit(context: Context, target: Target): Promise<number> {
-  const { unitText } = await import("../daemon/unit.ts");
+  const [{ unitText }, { LEAN }] = await Promise.all([
+    import("../daemon/unit.ts"),
+    import("../daemon/self_command.ts"),
+  ]);
   const names = ["XDG_DATA_HOME", "XDG_CACHE_HOME", "RUM_SELF_DIR", "DENO_DIR"];
-  const env = Object.fromEntries(
+  const places = Object.fromEntries(
     names.map((name) => [name, context.env[name]]).filter(([, value]) => value !== undefined),
   ) as Record<string, string>;
+  const env = { ...places, ...LEAN };
   const name = await nameOf(context, target);
   const text = unitText({
     id: target.id,

@@ -77,16 +77,23 @@ export const PACKED_FILE = "RUM_SELF_FILE";
  */
 export function daemonEnv(
   env: Readonly<Record<string, string | undefined>>,
+  self: Self = currentSelf(),
 ): Record<string, string> {
-  const kept: Record<string, string> = {
-    DENO_V8_FLAGS: SMALL_HEAP,
-    MALLOC_ARENA_MAX: "1",
-  };
+  const kept: Record<string, string> = { ...LEAN };
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !NOT_INHERITED.has(name)) kept[name] = value;
+  }
+  // V8 takes compiled code only from a run with the same flags: commands and daemons with one cache would
+  // compile everything and write it there again by turns, 8 MiB each time. As in the header (self_extracting.ts).
+  if (self.form === "self-extracting") {
+    kept.DENO_DIR = `${self.executable.replace(/\/[^/]*$/, "")}/cache/flags`;
   }
   return kept;
 }
 
-export const SMALL_HEAP = "--max-semi-space-size=2,--optimize-for-size,--expose-gc";
+/** Also for a daemon that a service manager starts. */
+export const LEAN: Readonly<Record<string, string>> = {
+  DENO_V8_FLAGS: "--max-semi-space-size=2,--optimize-for-size,--expose-gc",
+  MALLOC_ARENA_MAX: "1",
+};
 const NOT_INHERITED = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { AGENT_V8_FLAGS } from "../../../src/base/runtime_flags.ts";
-import { SMALL_HEAP } from "../../../src/daemon/self_command.ts";
+import { LEAN } from "../../../src/daemon/self_command.ts";
 
 const PROGRAM = `
 import { GarbageCollector } from ${
@@ -21,7 +21,9 @@ garbage.look();
 console.log(JSON.stringify({ before, full, after, asked }));
 `;
 
-for (const [who, flags] of [["the agent", AGENT_V8_FLAGS], ["the daemon", SMALL_HEAP]] as const) {
+for (
+  const [who, flags] of [["the agent", AGENT_V8_FLAGS], ["the daemon", LEAN.DENO_V8_FLAGS]] as const
+) {
   Deno.test(`garbage goes when ${who} looks after itself, and nothing is done for nothing`, async () => {
     const { before, full, after, asked } = await run(flags);
     assert.ok(full > before + 2 ** 21, `${full} bytes in use, ${before} before`);

@@ -6,7 +6,7 @@ import { greet, introduce } from "../../../src/daemon/handshake.ts";
 import { notifyReady } from "../../../src/daemon/notify.ts";
 import { Places } from "../../../src/daemon/places.ts";
 import { selfCheck } from "../../../src/daemon/self_check.ts";
-import { daemonEnv, selfCommand, SMALL_HEAP } from "../../../src/daemon/self_command.ts";
+import { daemonEnv, LEAN, selfCommand } from "../../../src/daemon/self_command.ts";
 import { unitText } from "../../../src/daemon/unit.ts";
 import { commonProtocol } from "../../../src/protocol/daemon.ts";
 import { FrameReader, FrameWriter } from "../../../src/wire/frames.ts";
@@ -241,10 +241,19 @@ Deno.test("each form of rum knows how to start itself, with absolute paths", () 
 Deno.test("a daemon does not inherit its starter's service manager", () => {
   assert.deepEqual(daemonEnv({ HOME: "/h", NOTIFY_SOCKET: "/run/n", GONE: undefined }), {
     HOME: "/h",
-    DENO_V8_FLAGS: SMALL_HEAP,
-    MALLOC_ARENA_MAX: "1",
+    ...LEAN,
   });
   assert.equal(daemonEnv({ DENO_V8_FLAGS: "--mine" }).DENO_V8_FLAGS, "--mine");
+});
+
+Deno.test("a daemon of a built file does not share its compiled code with commands, whose flags differ", () => {
+  const self = {
+    form: "self-extracting",
+    executable: "/c/deno",
+    program: "/c/app/rum.js",
+  } as const;
+  assert.equal(daemonEnv({ DENO_DIR: "/c/cache" }, self).DENO_DIR, "/c/cache/flags");
+  assert.equal(daemonEnv({ DENO_DIR: "/c/cache/flags" }, self).DENO_DIR, "/c/cache/flags");
 });
 
 // The C library stays open once it was opened, on purpose.
