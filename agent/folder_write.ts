@@ -9,7 +9,7 @@
  * Up to 1 MiB is held in memory until its checksum is right, then written at once. What is larger
  * is staged and renamed, whatever it was on the host: nobody should see half of it.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../src/base/hash.ts";
 import { RumError } from "../src/base/errors.ts";
 import { fileDigest } from "../src/protocol/agent.ts";
 import { decodeZeros, KIND } from "../src/protocol/calls.ts";

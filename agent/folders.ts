@@ -3,7 +3,7 @@
  * Files on their way are staged beside the base when that is the folder's own file system (then
  * nobody in the folder sees them), else in the folder itself under a name of ours.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../src/base/hash.ts";
 import { RumError } from "../src/base/errors.ts";
 import { requireAbsolute } from "./apply/mounts.ts";
 import { FolderBase } from "./folder_base.ts";

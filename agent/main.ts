@@ -52,7 +52,9 @@ async function run(options: AgentOptions): Promise<number> {
     work.catch((error) => log.write(`${what}: ${error instanceof Error ? error.message : error}`));
   background(agent.boot(), "this boot's own work");
   background(
-    context.host.seen.then(() => keepOwnProgram(options, context.facts.digest)),
+    context.host.seen.then(() =>
+      keepOwnProgram(options, context.facts.digest, { signal: stop.signal })
+    ),
     "keeping the program",
   );
 

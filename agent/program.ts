@@ -1,11 +1,12 @@
 /**
  * The agent's own files. The first boot runs it from the seed, where nothing had to be copied before
- * it answered; once a host was there it keeps a copy in the state, and upgrades add others:
+ * it answered; when that boot is over it keeps a copy in the state, and upgrades add others:
  *
  *   <state>/agent/<digest>/rum-agent …    one folder per version, complete before it is named
  *   <state>/agent/current                 symlink to the program that the unit starts
  */
 import { errno, libc } from "../ffi/libc.ts";
+import { type Clock, systemClock } from "../src/base/clock.ts";
 import { syncFolder, writeDurably } from "./durable.ts";
 import { exists, ownFolder } from "./facts.ts";
 import type { AgentOptions } from "./options.ts";
@@ -22,12 +23,24 @@ export function currentProgram(options: AgentOptions): string {
   return `${options.state}/agent/current`;
 }
 
+/**
+ * The first hello comes in the thick of a boot, where 100 MB to the disk and seconds of an emulated processor
+ * are the host's scripts', not ours. A guest that goes down before starts from its seed again.
+ */
+const KEEP_AFTER_MS = 60_000;
+
 /** Copies the running program into the state, unless it runs from there. */
-export async function keepOwnProgram(options: AgentOptions, digest: string): Promise<void> {
+export async function keepOwnProgram(
+  options: AgentOptions,
+  digest: string,
+  { signal, clock = systemClock }: { readonly signal: AbortSignal; readonly clock?: Clock },
+): Promise<void> {
   const from = ownFolder();
   if (digest === "unknown" || from.startsWith(`${options.state}/agent/`)) return;
   const to = programFolder(options, digest);
   if (await exists(`${to}/rum-agent.digest`)) return await makeCurrent(options, digest);
+  await clock.sleep(KEEP_AFTER_MS, { signal }).catch(() => {});
+  if (signal.aborted) return;
   await Deno.mkdir(to, { recursive: true, mode: 0o700 });
   for (const name of FILES) {
     if (!await exists(`${from}/${name}`)) continue;

@@ -225,3 +225,17 @@ Deno.test('layers: libvirt\'s word "domain" stays in src/libvirt, src/xml and ff
   }
   assert.deepEqual(broken, []);
 });
+
+Deno.test("layers: what is loaded at a start does not import a part of Node; a call loads it", async () => {
+  const files: string[] = [];
+  for (const room of ["main.ts", "src", "agent", "ffi"]) await collect(room, files);
+  const broken: string[] = [];
+  for (const file of files) {
+    // Verbs are loaded by whoever calls them.
+    if (/^src\/(cli|build)\//.test(file)) continue;
+    for (const line of (await Deno.readTextFile(ROOT + file)).split("\n")) {
+      if (/^(import (?!type)|\} from ).*"node:(?!path)/.test(line)) broken.push(`${file}: ${line}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});

@@ -2,7 +2,6 @@
  * A command on a terminal of its own: one stream of output, window size, job control, and the
  * terminal's own end of input. When the client goes the session is hung up, as by a lost modem.
  */
-import { constants } from "node:os";
 import { errno, libc } from "../../ffi/libc.ts";
 import type { ExecParams, ExecResult } from "../../src/protocol/agent.ts";
 import { KIND } from "../../src/protocol/calls.ts";
@@ -105,6 +104,7 @@ async function exitOf(pid: number): Promise<ExecResult> {
 }
 
 function signalName(number: number): string {
+  const { constants } = process.getBuiltinModule("node:os");
   const found = Object.entries(constants.signals).find(([, each]) => each === number);
   return found?.[0] ?? `signal ${number}`;
 }

@@ -2,7 +2,7 @@
  * Records → a file beside its place, verified, then renamed over it: whoever reads the path sees the
  * old file or the whole new one, and a copy that broke off leaves the old one.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../../src/base/hash.ts";
 import { RumError } from "../../src/base/errors.ts";
 import { type FileDigest, fileDigest, type WriteParams } from "../../src/protocol/agent.ts";
 import { decodeZeros, KIND } from "../../src/protocol/calls.ts";

@@ -1,5 +1,5 @@
 /** A file's bytes as records: data, or runs of zeros for holes, hashed on the way. */
-import { createHash } from "node:crypto";
+import { createHash } from "../../src/base/hash.ts";
 import type { FileDigest } from "../../src/protocol/agent.ts";
 import { KIND } from "../../src/protocol/calls.ts";
 import { zeroRuns } from "../../src/protocol/zeros.ts";

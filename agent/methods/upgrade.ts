@@ -4,7 +4,7 @@
  * complete and on disk before it is named; then this process becomes it. Programs that run for a
  * host are ended; a provisioning script under way refuses the upgrade until it is through.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../../src/base/hash.ts";
 import { RumError } from "../../src/base/errors.ts";
 import { upgradeParams } from "../../src/protocol/agent.ts";
 import type { Call } from "../call.ts";

@@ -2,7 +2,7 @@
  * What lies on a seed, as a list of files, and the hash that names it. The hash covers everything
  * but the token: a token rotates, and a rotated one must not make every machine's seed new.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import type { IsoFile, IsoSource } from "../image/iso9660.ts";
 import type { Plan } from "../plan/types.ts";
 import {

@@ -2,7 +2,7 @@
  * Files and trees over the agent. Content goes chunk by chunk at the slower side's pace, holes as
  * counts, each file checked by SHA-256 at its end; where it lands is the caller's business.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import {
   type FileDigest,
   fileDigest,

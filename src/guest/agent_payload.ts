@@ -18,9 +18,8 @@ import type { AgentProgram, AgentProgramFile } from "../plan/types.ts";
 export const AGENT_STUB = `#!/bin/sh
 d=$(dirname "$(readlink -f "$0")")
 export DENO_DIR=/run/rum/deno DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1
-exec "$d/rum-agent-runtime" run ${
-  RUNTIME_FLAGS.join(" ")
-} --v8-flags=${AGENT_V8_FLAGS} "$d/rum-agent.js" "$@"
+exec "$d/rum-agent-runtime" run ${RUNTIME_FLAGS.join(" ")} --no-code-cache \\
+  --v8-flags=${AGENT_V8_FLAGS} "$d/rum-agent.js" "$@"
 `;
 
 /** @throws {RumError} `internal` when the bundle cannot be made (source form only) */

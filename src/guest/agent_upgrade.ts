@@ -1,5 +1,5 @@
 /** The host's side of an upgrade: announces the program, sends what the guest lacks. */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import { RumError } from "../base/errors.ts";
 import {
   upgradeNeeds,

@@ -1,5 +1,5 @@
 /** A `sync` folder's calls to the agent: what it has, what it must do, what it must show. */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import { printableLine } from "../base/printable.ts";
 import { KIND } from "../protocol/calls.ts";
 import {

@@ -6,8 +6,7 @@
  * Like the network itself this may drop: while the guest does not take a flow's datagrams, only so
  * many wait, and when there are too many flows the one that was silent longest goes.
  */
-import * as dgram from "node:dgram";
-import { Buffer } from "node:buffer";
+import type { Socket } from "node:dgram";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { RumError } from "../base/errors.ts";
 import { dialParams, empty } from "../protocol/agent.ts";
@@ -62,7 +61,9 @@ export async function openUdpForward(options: UdpForwardOptions): Promise<UdpFor
   const stop = new AbortController();
   let total = 0;
   const v6 = options.bind.includes(":");
-  const socket = dgram.createSocket({ type: v6 ? "udp6" : "udp4", ipv6Only: v6 });
+  // Here, as few machines ever need it.
+  const { createSocket } = await import("node:dgram");
+  const socket = createSocket({ type: v6 ? "udp6" : "udp4", ipv6Only: v6 });
   const port = await bound(socket, options);
   // A sender that is gone answers by ICMP; that is its business.
   socket.on("error", () => {});
@@ -109,7 +110,7 @@ export async function openUdpForward(options: UdpForwardOptions): Promise<UdpFor
 }
 
 function bound(
-  socket: dgram.Socket,
+  socket: Socket,
   { bind, port }: { readonly bind: string; readonly port: number },
 ): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -148,7 +149,7 @@ function oldest(flows: ReadonlyMap<string, Flow>): Flow | undefined {
 
 interface FlowOptions {
   readonly dial: (signal: AbortSignal) => Promise<Duplex>;
-  readonly answer: (bytes: Buffer) => void;
+  readonly answer: (bytes: Uint8Array) => void;
   readonly now: () => number;
   readonly over: () => void;
 }
@@ -216,7 +217,7 @@ class Flow {
   async #toHost(stream: Duplex): Promise<void> {
     for await (const bytes of decodeDatagrams(stream.readable)) {
       this.usedAt = this.#options.now();
-      this.#options.answer(Buffer.from(bytes));
+      this.#options.answer(bytes);
     }
   }
 }

@@ -1,5 +1,4 @@
 /** Single questions to this host, each answered with the words for a sentence. No libvirt here. */
-import { statfs } from "node:fs/promises";
 import type { Arch } from "../plan/types.ts";
 
 export interface Availability {
@@ -49,6 +48,7 @@ export async function freeMemoryBytes(): Promise<number> {
 
 /** Free bytes on the file system that `path` is on, or will be on. */
 export async function freeDiskBytes(path: string): Promise<number> {
+  const { statfs } = await import("node:fs/promises");
   for (let folder = path;; folder = folder.slice(0, folder.lastIndexOf("/")) || "/") {
     try {
       const { bavail, bsize } = await statfs(folder);

@@ -8,7 +8,7 @@
  * sends all of the new one instead of its second half. What was there already is hashed again: after
  * a crash nobody knows which of its bytes reached the disk, and the digest at the end decides.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import { RumError } from "../base/errors.ts";
 import { backOffMs } from "../base/schedule.ts";
 import { systemClock } from "../base/clock.ts";

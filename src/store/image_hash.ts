@@ -3,7 +3,7 @@
  * those of its last full hash is taken for unchanged when a machine starts, and hashed alongside the
  * boot (SPEC section 4). A gigabyte takes half a second, but not on a cold disk.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import { RumError } from "../base/errors.ts";
 import { fileError } from "./ownership.ts";
 import {

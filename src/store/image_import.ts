@@ -3,7 +3,7 @@
  * whoever writes the original write into every machine's base, and both would leave its owner and
  * mode in charge. Holes stay holes.
  */
-import { createHash } from "node:crypto";
+import { createHash } from "../base/hash.ts";
 import { RumError } from "../base/errors.ts";
 import { adoptFile } from "./image_adopt.ts";
 import type { EnsuredImage } from "./image_ensure.ts";

@@ -1,5 +1,5 @@
 /** The file of a download under way, and the note beside it that says of what it is a part. */
-import type { Hash } from "node:crypto";
+import type { Hash } from "../base/hash.ts";
 import { Unreachable } from "./image_fetch.ts";
 import { removeIfThere } from "./image_layout.ts";
 import { fileError, readOwnFile } from "./ownership.ts";
