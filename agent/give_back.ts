@@ -20,18 +20,19 @@ export async function keepLean(
   const garbage = new GarbageCollector();
   try {
     for (;;) {
-      garbage.look();
-      giveBack(await Deno.readTextFile("/proc/self/maps"));
+      keepSmallPages(await Deno.readTextFile("/proc/self/maps"));
+      // Only then: at a start, in the thick of a boot, there is nothing to be had yet.
       await clock.sleep(EVERY_MS, { signal });
+      garbage.look();
+      libc("malloc_trim")(0n);
     }
   } catch {
     // The signal, or a guest that does not offer this: nothing depends on it.
   }
 }
 
-function giveBack(maps: string): void {
+function keepSmallPages(maps: string): void {
   for (const { start, length } of heaps(maps)) libc("madvise")(start, length, MADV_NOHUGEPAGE);
-  libc("malloc_trim")(0n);
 }
 
 /** More than one mapping once it grew after it had opted out. */

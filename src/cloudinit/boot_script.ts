@@ -160,7 +160,7 @@ export const START_SCRIPT = `#!/bin/sh
 # rum: becomes the guest agent. A shell in between, because SELinux lets a service run a shell and
 # not a file below /var/lib or on a mounted seed.
 seed=${SEED_MOUNT}
-mkdir -p "$seed"
+[ -d "$seed" ] || mkdir -p "$seed"
 [ -e "$seed/meta-data" ] || ${MOUNT} "$seed" 2> /dev/null
 for agent in ${AGENT_STATE}/current "$seed/rum-agent"; do
   if [ -x "$agent" ]; then exec "$agent"; fi

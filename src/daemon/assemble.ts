@@ -16,7 +16,7 @@ import type { Plan, RecordedPlan } from "../plan/types.ts";
 import { makeSeed } from "../cloudinit/seed.ts";
 import { firstToken } from "../store/agent_token.ts";
 import { removeMachineFolder } from "../store/machine_folder.ts";
-import { removeSeedsBut, writeSeedFile } from "../store/seed_file.ts";
+import { bytesOfFile, removeSeedsBut, writeSeedFile } from "../store/seed_file.ts";
 import { ensureSshKey } from "../store/ssh_key.ts";
 import { type RecordKeeper } from "../store/state_file.ts";
 import { domainXml } from "../xml/domain.ts";
@@ -139,7 +139,7 @@ export function assemble(parts: Parts): { engine: Engine } {
           writeSeed: async (plan, options) => {
             const token = await firstToken(paths.token, { fresh: options.newDisk });
             const seed = await makeSeed(plan, {
-              open: async (path) => (await Deno.open(path, { read: true })).readable,
+              open: bytesOfFile,
               machineKey: await machineKey(),
               token,
             });

@@ -16,7 +16,9 @@ import type { AgentProgram, AgentProgramFile } from "../plan/types.ts";
 
 /** The stub's text: deno and the program stand beside it, wherever that is. */
 export const AGENT_STUB = `#!/bin/sh
-d=$(dirname "$(readlink -f "$0")")
+d=$0
+[ ! -L "$d" ] || d=$(readlink -f "$d")
+d=\${d%/*}
 export DENO_DIR=/run/rum/deno DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1
 exec "$d/rum-agent-runtime" run ${RUNTIME_FLAGS.join(" ")} --no-code-cache \\
   --v8-flags=${AGENT_V8_FLAGS} "$d/rum-agent.js" "$@"

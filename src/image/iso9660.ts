@@ -18,10 +18,13 @@ export interface IsoFile {
   readonly content: Uint8Array | IsoSource;
 }
 
-/** Content from elsewhere: opened when its turn comes, and wanted to be exactly that long. */
+/**
+ * Content from elsewhere: opened when its turn comes, and wanted to be exactly that long. A source may use one
+ * buffer for all its pieces; whoever reads the image is done with a piece before asking for the next.
+ */
 export interface IsoSource {
   readonly sizeBytes: number;
-  readonly open: () => Promise<ReadableStream<Uint8Array>>;
+  readonly open: () => AsyncIterable<Uint8Array>;
 }
 
 export interface IsoOptions {
@@ -110,7 +113,7 @@ async function* pieces(layout: Layout): AsyncGenerator<Uint8Array<ArrayBuffer>> 
 
 async function* exactly(name: string, source: IsoSource): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let seen = 0;
-  for await (const chunk of await source.open()) {
+  for await (const chunk of source.open()) {
     seen += chunk.length;
     if (seen > source.sizeBytes) break;
     yield chunk as Uint8Array<ArrayBuffer>;

@@ -13,6 +13,7 @@ import type { MachinePaths } from "../plan/paths.ts";
 import { syncFolder } from "./atomic.ts";
 import { checkOwnFile, fileError } from "./ownership.ts";
 
+const PIECE_BYTES = 1024 * 1024;
 const NAME = /^seed-[0-9a-f]{16}\.iso$/;
 
 /** @returns whether it had to be written */
@@ -42,6 +43,17 @@ export async function writeSeedFile(
     await removeIfThere(temporary);
     if (options.signal?.aborted) throw options.signal.reason;
     throw fileError(error, action);
+  }
+}
+
+/** In one buffer: a file's own stream makes a new one for each 64 KiB, which costs more than the writing. */
+export async function* bytesOfFile(path: string): AsyncGenerator<Uint8Array> {
+  using file = await Deno.open(path);
+  const buffer = new Uint8Array(PIECE_BYTES);
+  for (;;) {
+    const count = await file.read(buffer);
+    if (count === null) return;
+    yield buffer.subarray(0, count);
   }
 }
 

@@ -14,7 +14,7 @@ import { richConfig, richFacts } from "../plan/sample.ts";
 
 const plan = makePlan(richConfig(), richFacts());
 const options: SeedOptions = {
-  open: () => Promise.resolve(ReadableStream.from([new Uint8Array(3)])),
+  open: () => ReadableStream.from([new Uint8Array(3)]),
   machineKey: "ssh-ed25519 AAAAmachine rum\n",
   token: "0".repeat(64),
 };

@@ -99,12 +99,12 @@ Deno.test("isoImage: 200 MiB pass through in pieces, the same bytes come out, li
       content: {
         sizeBytes: pieces * piece.length,
         open: () =>
-          Promise.resolve(ReadableStream.from((function* () {
+          ReadableStream.from((function* () {
             for (let i = 0; i < pieces; i++) {
               mostWaiting = Math.max(mostWaiting, ++waiting);
               yield piece;
             }
-          })())),
+          })()),
       },
     };
     const path = `${folder}/big.iso`;
@@ -147,7 +147,7 @@ Deno.test("isoImage refuses names and labels that do not fit", () => {
 
 Deno.test("isoImage: a source that is not as long as it said ends the stream with an error", async () => {
   for (const length of [9, 11]) {
-    const open = () => Promise.resolve(ReadableStream.from([new Uint8Array(length)]));
+    const open = () => ReadableStream.from([new Uint8Array(length)]);
     const files: IsoFile[] = [{ name: "a", mode: 0o644, content: { sizeBytes: 10, open } }];
     await assert.rejects(
       new Response(isoImage(files, LABEL)).arrayBuffer(),
