@@ -42,8 +42,8 @@ export async function bundleRum(folder: string, build: Build): Promise<void> {
   await Deno.remove(`${folder}/src`, { recursive: true });
   await giveRequire(folder);
   await nameCommonJsExports(folder);
-  await loadBuiltinsLate(folder);
   await stamp(folder, build);
+  await nothingOfNodeAtStart(folder, "rum.js");
 }
 
 /** `folder` gets rum-agent.js. It is told what it is by whoever puts it on a seed. */
@@ -79,20 +79,37 @@ async function moveWorker(from: string, to: string): Promise<void> {
 /**
  * CommonJS packages call `require` for what is built in and read `__dirname`, and an ES module has
  * neither. What is not built in is not there (OPTIONAL_NATIVE), and those who ask for it catch that.
+ * Deno's own `require` stands in a chunk that every start reads, and loads node:module there: 40 ms of a processor.
  */
 async function giveRequire(folder: string): Promise<void> {
   for await (const entry of Deno.readDir(folder)) {
     const path = `${folder}/${entry.name}`;
     const text = await Deno.readTextFile(path);
-    const given = (text.includes("Dynamic require of") ? REQUIRE : "") +
-      (/\b__dirname\b/.test(text) ? DIRNAME : "");
-    if (given !== "") await Deno.writeTextFile(path, given + text);
+    const given = (/\b__dirname\b/.test(text) ? DIRNAME : "") + text.replace(DENO_REQUIRE, REQUIRE);
+    if (given !== text) await Deno.writeTextFile(path, given);
   }
 }
 
 const DIRNAME = "var __dirname=import.meta.dirname,__filename=import.meta.filename;\n";
-const REQUIRE = `var require=name=>{const found=process.getBuiltinModule(name);` +
-  `if(found===undefined)throw new Error("Cannot find module "+name);return found};\n`;
+const DENO_REQUIRE =
+  /^import \{ createRequire as (\w+) \} from "node:module";\nvar __require = \1\(import\.meta\.url\);$/m;
+const REQUIRE = `var __require=name=>{const found=process.getBuiltinModule(name);` +
+  `if(found===undefined)throw new Error("Cannot find module "+name);return found};`;
+
+/**
+ * What rum.js reads before any verb is chosen.
+ *
+ * @throws {Error} when a part of Node is among it: a bundler that writes things otherwise would undo `giveRequire`
+ */
+async function nothingOfNodeAtStart(folder: string, name: string): Promise<void> {
+  const text = await Deno.readTextFile(`${folder}/${name}`);
+  for (const [, from] of text.matchAll(/^(?:import|export)\b[^;]*?"((?:node:|\.\/)[^"]+)";$/gm)) {
+    if (from.startsWith("node:")) {
+      throw new Error(`${name} imports ${from}, which each start loads`);
+    }
+    await nothingOfNodeAtStart(folder, from.slice(2));
+  }
+}
 
 /**
  * A CommonJS package that is imported lazily becomes a chunk with nothing but a default export, while
@@ -119,39 +136,6 @@ async function nameCommonJsExports(folder: string): Promise<void> {
     );
   }
 }
-
-/**
- * `node:` modules are Deno's own JavaScript, and importing five of them (commander does) costs 26 ms,
- * more than all of rum's start. So what is imported statically is fetched at its first use. Classes
- * that are extended (node:events, node:stream) and namespaces stay as they are.
- */
-async function loadBuiltinsLate(folder: string): Promise<void> {
-  const statement =
-    /\bimport(?: ([\w$]+)|\{([^}]+)\})\s?from"(node:(?:crypto|path|fs|child_process|process|net|util|zlib))";?/g;
-  for await (const entry of Deno.readDir(folder)) {
-    const path = `${folder}/${entry.name}`;
-    const text = await Deno.readTextFile(path);
-    const late = text.replace(
-      statement,
-      (_, whole: string | undefined, names: string | undefined, module: string) => {
-        if (whole !== undefined) return `var ${whole}=rum$late("${module}");`;
-        const vars = names!.split(",").map((part) => {
-          const [name, local = name] = part.split(" as ");
-          return `${local}=rum$late("${module}","${name}")`;
-        });
-        return `var ${vars.join(",")};`;
-      },
-    );
-    if (late !== text) await Deno.writeTextFile(path, LATE + late);
-  }
-}
-
-/** Stands for a module, or a function or object in one, and loads it when it is touched. */
-const LATE =
-  `var rum$late=(module,name)=>{const it=()=>{const all=process.getBuiltinModule(module);` +
-  `return name===undefined?all:all[name]};return new Proxy(function(){},{` +
-  `get:(_,key)=>it()[key],has:(_,key)=>key in it(),apply:(_,self,args)=>Reflect.apply(it(),self,args),` +
-  `construct:(_,args)=>Reflect.construct(it(),args)})};\n`;
 
 /** Says what the build is at the top of the one file that asks. */
 async function stamp(folder: string, build: Build): Promise<void> {

@@ -3,7 +3,7 @@
  * from its folder; the daemon is the way to the agent, which does the guest's side. One side begins
  * with a colon; `-` is stdin or stdout.
  */
-import { isAbsolute, resolve } from "node:path/posix";
+import { resolve } from "../base/posix_path.ts";
 import { EXIT, RumError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { cpLink } from "../daemon/client_stream.ts";
@@ -121,7 +121,7 @@ async function copy(
 ): Promise<CopyResult> {
   const { direction, host, guest, owner } = sides;
   // A trailing slash or dot says something, and resolving would lose it.
-  const local = isAbsolute(host) ? host : `${context.cwd}/${host}`;
+  const local = host.startsWith("/") ? host : `${context.cwd}/${host}`;
   if (direction === "to_guest") {
     return host === "-"
       ? await streamToGuest(mux, hostStdin(), { to: guest, owner }, options)
