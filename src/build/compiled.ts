@@ -39,7 +39,7 @@ export async function buildCompiled(options: CompileOptions): Promise<string | u
 export async function packAgent(options: CompileOptions): Promise<string | undefined> {
   await Deno.mkdir(`${options.work}/compiled/agent`, { recursive: true });
   return await compile(options.work, [
-    `--v8-flags=${AGENT_V8_FLAGS}`,
+    ...["--no-code-cache", `--v8-flags=${AGENT_V8_FLAGS}`],
     ...["--output", agentOf(options), "agent/rum-agent.js"],
   ]);
 }

@@ -3,8 +3,8 @@
  * from its folder; the daemon is the way to the agent, which does the guest's side. One side begins
  * with a colon; `-` is stdin or stdout.
  */
-import { resolve } from "../base/posix_path.ts";
 import { EXIT, RumError } from "../base/errors.ts";
+import { resolve } from "../base/posix_path.ts";
 import { formatSize } from "../base/units.ts";
 import { cpLink } from "../daemon/client_stream.ts";
 import {
