@@ -108,7 +108,12 @@ Deno.test("a signal reaches the program though its stdin is full", async () => {
   await using bed = await agentBed();
   const client = await bed.connect();
   const endless = new ReadableStream<Uint8Array>({
-    pull: (controller) => controller.enqueue(new Uint8Array(65536)),
+    // Both ends are in this process: without a turn for the event loop between two pieces, nobody
+    // would ever see that the program has ended.
+    pull: async (controller) => {
+      await new Promise((resolve) => setTimeout(resolve));
+      controller.enqueue(new Uint8Array(65536));
+    },
   });
   const result = await client.exec({ argv: ["sleep", "60"] }, {
     stdin: endless,
