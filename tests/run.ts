@@ -147,7 +147,10 @@ async function runSuite(
   };
 }
 
-/** Runs deno, shows its output as it comes, and keeps the end of it. */
+/** Longer than any test; one that never ends would take the others' results with it. */
+const SILENT_MS = 20 * 60_000;
+
+/** Runs deno, shows its output as it comes, and keeps the end of it. Ends it when nothing comes any more. */
 async function deno(
   args: readonly string[],
   env: Record<string, string> = {},
@@ -162,14 +165,22 @@ async function deno(
   }).spawn();
   const decoder = new TextDecoder();
   let text = "";
+  const hung = () => {
+    console.log(`deno ${args[0]}: nothing was said for ${SILENT_MS / 60_000} minutes; ended`);
+    child.kill("SIGKILL");
+  };
+  let watch = setTimeout(hung, SILENT_MS);
   const drain = async (stream: ReadableStream<Uint8Array>) => {
     for await (const chunk of stream) {
+      clearTimeout(watch);
+      watch = setTimeout(hung, SILENT_MS);
       await Deno.stdout.write(chunk);
       text = (text + decoder.decode(chunk, { stream: true })).slice(-20_000);
     }
   };
   await Promise.all([drain(child.stdout), drain(child.stderr)]);
   const { success } = await child.status;
+  clearTimeout(watch);
   return { success, text };
 }
 
