@@ -67,6 +67,9 @@ export async function startSystemLibvirtd(): Promise<SystemLibvirtd> {
           "libvirtd",
           "--config",
           `${folder}/libvirtd.conf`,
+          // Its own place for that is outside of what the namespace has for itself.
+          "--pid-file",
+          `${folder}/libvirtd.pid`,
         ],
         stdin: "null",
         stdout: "null",
