@@ -43,26 +43,37 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   return EXIT.ok;
 }
 
-function lineOf({ at, cpu, memory, disks, nets }: StatsSample): string {
-  const sum = (values: readonly (number | undefined)[]) =>
-    values.reduce<number>((total, value) => total + (value ?? 0), 0);
-  const perSecond = (bytes: number) => `${formatSize(Math.round(bytes))}/s`;
+export function lineOf({ at, cpu, memory, disks, nets }: StatsSample): string {
   return [
     at.slice(11, 19),
-    `cpu ${cpu.percent === undefined ? "-" : `${cpu.percent.toFixed(1)} %`}`,
-    `memory ${formatSize(usedMemory(memory))}`,
-    `disk read ${perSecond(sum(disks.map((d) => d.read_bytes_per_s)))}`,
-    `write ${perSecond(sum(disks.map((d) => d.write_bytes_per_s)))}`,
-    `net in ${perSecond(sum(nets.map((n) => n.rx_bytes_per_s)))}`,
-    `out ${perSecond(sum(nets.map((n) => n.tx_bytes_per_s)))}`,
+    `cpu ${shown(cpu.percent, percent)}`,
+    `memory ${shown(usedMemory(memory), formatSize)}`,
+    `disk read ${shown(sum(disks.map((d) => d.read_bytes_per_s)), perSecond)}`,
+    `write ${shown(sum(disks.map((d) => d.write_bytes_per_s)), perSecond)}`,
+    `net in ${shown(sum(nets.map((n) => n.rx_bytes_per_s)), perSecond)}`,
+    `out ${shown(sum(nets.map((n) => n.tx_bytes_per_s)), perSecond)}`,
   ].join("  ");
 }
 
+const percent = (value: number) => `${value.toFixed(1)} %`;
+const perSecond = (bytes: number) => `${formatSize(Math.round(bytes))}/s`;
+
+/** What was not counted is told as that, not as a zero. */
+function shown(value: number | undefined, show: (value: number) => string): string {
+  return value === undefined ? "-" : show(value);
+}
+
+/** Of what was counted; undefined when nothing was. */
+function sum(values: readonly (number | undefined)[]): number | undefined {
+  const counted = values.filter((value) => value !== undefined);
+  return counted.length === 0 ? undefined : counted.reduce((total, value) => total + value, 0);
+}
+
 /** By the guest's own account where it gives one, else what the host holds for it. */
-function usedMemory(memory: StatsSample["memory"]): number {
+function usedMemory(memory: StatsSample["memory"]): number | undefined {
   return memory.guest_total !== undefined && memory.guest_usable !== undefined
     ? memory.guest_total - memory.guest_usable
-    : memory.resident ?? memory.balloon ?? 0;
+    : memory.resident ?? memory.balloon;
 }
 
 export function sampleText(sample: StatsSample): string {
@@ -70,10 +81,10 @@ export function sampleText(sample: StatsSample): string {
   const rows: [string, string][] = [[
     "cpu",
     [
-      cpu.percent === undefined ? undefined : `${cpu.percent.toFixed(1)} % of a core`,
+      cpu.percent === undefined ? undefined : `${percent(cpu.percent)} of a core`,
       cpu.time_ns === undefined ? undefined : `${formatDuration(cpu.time_ns / 1e6)} in all`,
       cpu.vcpus === undefined ? undefined : `${cpu.vcpus} CPUs`,
-    ].filter((part) => part !== undefined).join(", "),
+    ].filter((part) => part !== undefined).join(", ") || "-",
   ]];
   const size = (label: string, bytes: number | undefined) =>
     bytes === undefined ? undefined : `${label} ${formatSize(bytes)}`;
@@ -84,20 +95,20 @@ export function sampleText(sample: StatsSample): string {
       size("resident", memory.resident),
       size("unused in the guest", memory.guest_unused),
       size("usable", memory.guest_usable),
-    ].filter((part) => part !== undefined).join(", "),
+    ].filter((part) => part !== undefined).join(", ") || "-",
   ]);
   for (const disk of disks) {
     rows.push([
       `disk ${disk.name}`,
-      `read ${formatSize(disk.read_bytes ?? 0)} (${disk.read_requests ?? 0}), ` +
-      `written ${formatSize(disk.write_bytes ?? 0)} (${disk.write_requests ?? 0})`,
+      `read ${shown(disk.read_bytes, formatSize)} (${disk.read_requests ?? "-"}), ` +
+      `written ${shown(disk.write_bytes, formatSize)} (${disk.write_requests ?? "-"})`,
     ]);
   }
   for (const net of nets) {
     rows.push([
       `net ${net.name}`,
-      `in ${formatSize(net.rx_bytes ?? 0)} (${net.rx_packets ?? 0}), ` +
-      `out ${formatSize(net.tx_bytes ?? 0)} (${net.tx_packets ?? 0})`,
+      `in ${shown(net.rx_bytes, formatSize)} (${net.rx_packets ?? "-"}), ` +
+      `out ${shown(net.tx_bytes, formatSize)} (${net.tx_packets ?? "-"})`,
     ]);
   }
   const width = Math.max(...rows.map(([label]) => label.length)) + 2;
@@ -112,36 +123,31 @@ export function historyText(
   if (samples.length === 0) {
     return `Nothing is recorded yet; a sample is taken every ${formatDuration(everyMs)}.`;
   }
-  const sum = (values: readonly (number | undefined)[]) =>
-    values.reduce<number>((total, value) => total + (value ?? 0), 0);
-  const options = (show: (value: number) => string, top?: number) => ({
-    columns: Math.max(10, Math.min(60, columns - 50)),
-    show,
-    ...(top === undefined ? {} : { top }),
-  });
-  const perSecond = (bytes: number) => `${formatSize(Math.round(bytes))}/s`;
+  const chart = (
+    label: string,
+    value: (sample: StatsSample) => number | undefined,
+    show: (value: number) => string,
+    top?: number,
+  ) =>
+    chartLine(label, samples.map(value).filter((each) => each !== undefined), {
+      columns: Math.max(10, Math.min(60, columns - 50)),
+      show,
+      ...(top === undefined ? {} : { top }),
+    });
   const last = samples.at(-1)!;
   return [
     `${samples.length} samples, ${formatDuration(samples.length * everyMs)}`,
-    chartLine(
-      "cpu      ",
-      samples.map((s) => s.cpu.percent ?? 0),
-      options((value) => `${value.toFixed(1)} %`, 100 * (last.cpu.vcpus ?? 1)),
-    ),
-    chartLine(
-      "memory   ",
-      samples.map((s) => usedMemory(s.memory)),
-      options(formatSize, last.memory.maximum),
-    ),
-    chartLine(
+    chart("cpu      ", (s) => s.cpu.percent, percent, 100 * (last.cpu.vcpus ?? 1)),
+    chart("memory   ", (s) => usedMemory(s.memory), formatSize, last.memory.maximum),
+    chart(
       "disk     ",
-      samples.map((s) => sum(s.disks.flatMap((d) => [d.read_bytes_per_s, d.write_bytes_per_s]))),
-      options(perSecond),
+      (s) => sum(s.disks.flatMap((d) => [d.read_bytes_per_s, d.write_bytes_per_s])),
+      perSecond,
     ),
-    chartLine(
+    chart(
       "network  ",
-      samples.map((s) => sum(s.nets.flatMap((n) => [n.rx_bytes_per_s, n.tx_bytes_per_s]))),
-      options(perSecond),
+      (s) => sum(s.nets.flatMap((n) => [n.rx_bytes_per_s, n.tx_bytes_per_s])),
+      perSecond,
     ),
   ].join("\n");
 }

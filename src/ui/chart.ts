@@ -27,7 +27,7 @@ export function chartLine(
   const now = values.at(-1);
   const chart = sparkline(values, options.columns, Math.max(top, highest));
   return `${label} │${chart.padStart(options.columns)}│ ${
-    now === undefined ? "nothing yet" : `${options.show(now)}, at most ${options.show(highest)}`
+    now === undefined ? "not counted" : `${options.show(now)}, at most ${options.show(highest)}`
   }`;
 }
 

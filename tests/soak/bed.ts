@@ -66,6 +66,7 @@ export class Bed implements AsyncDisposable {
   static async up(tally: Tally): Promise<Bed> {
     const box = await sandbox({ prefix: "rum-soak-" });
     const bed = new Bed(box, tally);
+    bed.#endOnInterrupt();
     try {
       await Deno.mkdir(`${box.project}/tree`);
       await Deno.writeTextFile(`${box.project}/tree/first`, "first\n");
@@ -213,6 +214,20 @@ export class Bed implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
       this.tally.fault(`the daemon ${this.daemon} was gone before it was killed`);
+    }
+  }
+
+  /** What was begun is nobody's result then, but its machine must not stay. */
+  #endOnInterrupt(): void {
+    let interrupted = false;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => {
+        if (interrupted) Deno.exit(130);
+        interrupted = true;
+        this.tally.over = true;
+        console.log(`interrupted: removing the machine; once more leaves ${this.box.home}`);
+        void this[Symbol.asyncDispose]().finally(() => Deno.exit(130));
+      });
     }
   }
 

@@ -45,6 +45,8 @@ export class Tally {
   bytes = 0;
   /** How often the agent did not answer for 10 s though nothing had been killed. */
   silences = 0;
+  /** Interrupted: what fails from now on fails because of that. */
+  over = false;
 
   did(work: string): void {
     this.#row(work).done++;
@@ -61,6 +63,7 @@ export class Tally {
   }
 
   fault(text: string): void {
+    if (this.over) return;
     const line = `${new Date().toISOString().slice(11, 19)} ${text}`;
     this.faults.push(line);
     console.log(`FAULT ${line}`);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { historyText } from "../../../src/cli/stats.ts";
+import { historyText, lineOf, sampleText } from "../../../src/cli/stats.ts";
 import type { StatsSample } from "../../../src/daemon/stats_sample.ts";
 
 const sample = (percent: number, read: number): StatsSample => ({
@@ -17,7 +17,27 @@ Deno.test("stats --history draws a line for cpu, memory, disk and network, the n
   assert.match(lines[1], /^cpu {6}.*│ +▁?█│ 200\.0 %, at most 200\.0 %$/);
   assert.match(lines[2], /^memory .*▄▄│ 512/);
   assert.match(lines[3], /^disk .*█│ 2\S* ?\S*\/s/);
-  assert.match(lines[4], /^network .*│ 0/);
+  assert.match(lines[4], /^network .*│ not counted$/);
+});
+
+Deno.test("stats tells what was not counted as that, not as a zero", () => {
+  const first: StatsSample = {
+    at: "2026-11-27T00:00:00.000Z",
+    monotonic_ms: 0,
+    cpu: {},
+    memory: {},
+    disks: [{ name: "vda", read_bytes: 2048 }],
+    nets: [{ name: "vnet0" }],
+  };
+  assert.equal(
+    lineOf(first),
+    "00:00:00  cpu -  memory -  disk read -  write -  net in -  out -",
+  );
+  assert.match(sampleText(first), /^disk vda +read 2\S* ?\S* \(-\), written - \(-\)$/m);
+  assert.match(sampleText(first), /^cpu +-\nmemory +-\n/);
+  assert.match(sampleText(first), /^net vnet0 +in - \(-\), out - \(-\)$/m);
+  const [, cpu] = historyText([first, sample(50, 0)], 10_000, 70).split("\n");
+  assert.match(cpu, /│ 50\.0 %, at most 50\.0 %$/);
 });
 
 Deno.test("stats --history before the first sample says so", () => {

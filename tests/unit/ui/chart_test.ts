@@ -15,5 +15,5 @@ Deno.test("sparkline: more values than columns are averaged, in order", () => {
 Deno.test("chartLine: the newest on the right, with what it is and was at most", () => {
   const options = { columns: 4, show: (n: number) => `${n} %`, top: 100 };
   assert.equal(chartLine("cpu", [100, 50], options), "cpu │  █▄│ 50 %, at most 100 %");
-  assert.equal(chartLine("cpu", [], options), "cpu │    │ nothing yet");
+  assert.equal(chartLine("cpu", [], options), "cpu │    │ not counted");
 });
