@@ -159,6 +159,8 @@ worldTest(
       await world.ok(["pause"]);
       const paused = await rum(["exec", "true"], { timeoutMs: 60_000 });
       assert.deepEqual([paused.code, /paused/.test(paused.stderr)], [255, true]);
+      const waited = await rum(["wait", "--for", "agent", "--timeout", "700ms"]);
+      assert.deepEqual([waited.code, /is paused/.test(waited.stderr)], [124, true], waited.stderr);
       await world.ok(["resume"]);
       assert.equal((await rum(["exec", "true"])).code, 0);
       await world.ok(["down"]);

@@ -109,8 +109,12 @@ export function conditionOf(what: string): Condition {
   const argument = rest.join(":");
   switch (kind) {
     case "agent":
-      return (engine) =>
-        Promise.resolve(engine.link.client === undefined ? "no agent yet" : undefined);
+      return (engine) => {
+        const { state } = engine.controller.snapshot();
+        // Its link stands, and nothing in it would answer.
+        if (state.kind === "paused") return Promise.resolve("the machine is paused");
+        return Promise.resolve(engine.link.client === undefined ? "no agent yet" : undefined);
+      };
     case "ready":
       return (engine) => {
         const { state } = engine.controller.snapshot();
@@ -118,6 +122,8 @@ export function conditionOf(what: string): Condition {
         return Promise.resolve(
           state.kind === "running" && state.ready.kind === "ready"
             ? undefined
+            : state.kind === "running" && state.ready.kind === "not_ready"
+            ? `the machine is running, not ready: ${state.ready.why}`
             : `the machine is ${state.kind}`,
         );
       };
