@@ -162,6 +162,8 @@ export const START_SCRIPT = `#!/bin/sh
 seed=${SEED_MOUNT}
 [ -d "$seed" ] || mkdir -p "$seed"
 [ -e "$seed/meta-data" ] || ${MOUNT} "$seed" 2> /dev/null
+# One heap of the C library for all threads, not one for each. What the agent starts has an environment of its own.
+export MALLOC_ARENA_MAX=1
 for agent in ${AGENT_STATE}/current "$seed/rum-agent"; do
   if [ -x "$agent" ]; then exec "$agent"; fi
 done

@@ -6,7 +6,7 @@ import type { Measured, Sample } from "./watch.ts";
 /** More than this, over the idle points of one life, is growth. */
 const GROWTH = 1.1;
 /** Fewer idle points than this in the calm half say nothing about growth. */
-export const JUDGED_FROM = 10;
+export const JUDGED_FROM = 8;
 
 /**
  * `calm` are the idle points of one daemon and one agent that lived on while the work did, the first of

@@ -20,7 +20,7 @@ const CALM_WORK_MS = 45_000;
  * A runtime's heap grows for some ten minutes of work before it is level (seen: 66 to 92 MiB, then flat);
  * this part of the calm is left out.
  */
-const WARM_UP = 0.4;
+const WARM_UP = 1 / 3;
 const HOW: readonly Disturbance[] = [
   "daemon",
   "daemon",
@@ -55,13 +55,13 @@ async function main(args: readonly string[]): Promise<number> {
     await pause(random.size(1000, 25_000));
     await bed.disturb(random.pick(HOW));
     await pause(random.size(1000, 10_000));
-    if (++round % 3 === 0) storm.push(...await rest(crew, bed));
+    if (++round % 3 === 0) storm.push(...await rest(crew, bed, { calm: false }));
   }
-  await rest(crew, bed);
+  await rest(crew, bed, { calm: false });
   while (performance.now() < until(1)) {
     crew.work();
     await pause(CALM_WORK_MS);
-    const samples = await rest(crew, bed);
+    const samples = await rest(crew, bed, { calm: true });
     if (performance.now() > until(0.5 + 0.5 * WARM_UP)) calm.push(...samples);
   }
   judge(tally, calm);
@@ -110,10 +110,10 @@ class Crew {
   }
 }
 
-async function rest(crew: Crew, bed: Bed): Promise<Sample[]> {
+async function rest(crew: Crew, bed: Bed, how: { readonly calm: boolean }): Promise<Sample[]> {
   await crew.pause();
   try {
-    const sample = await idlePoint(bed);
+    const sample = await idlePoint(bed, how);
     if (sample === undefined) return [];
     const { daemon, agent } = sample;
     const mib = (kib: number) => (kib / 1024).toFixed(1);

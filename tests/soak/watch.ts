@@ -6,8 +6,9 @@
 import { createHash } from "node:crypto";
 import { type Bed, SERVICES, TREE } from "./bed.ts";
 
+/** Of each figure the least of all looks. */
 export interface Measured {
-  /** Private memory, KiB; of several looks the least, as the collector's timing is not ours. */
+  /** Private memory, KiB. */
   readonly anon: number;
   readonly resident: number;
   readonly fds: number;
@@ -22,7 +23,9 @@ export interface Sample {
 }
 
 const SETTLE_MS = 120_000;
-const LOOKS = 3;
+/** Daemon and agent give back once a minute: what is looked at is what they hold on to after that. */
+const TIDY_MS = 65_000;
+const LOOK_EVERY_MS = 5000;
 
 const GUEST_LOOK = `agent=$(systemctl show -p MainPID --value rum-agent)
 echo "agent $agent"
@@ -38,14 +41,25 @@ for name in ${SERVICES.join(" ")}; do
   done
 done`;
 
-/** What is wrong is told as a fault; undefined when there was nothing to measure. */
-export async function idlePoint(bed: Bed): Promise<Sample | undefined> {
+/**
+ * What is wrong is told as a fault; undefined when there was nothing to measure. One that is not `calm` is not
+ * compared with others, so a single look is enough.
+ */
+export async function idlePoint(
+  bed: Bed,
+  { calm }: { readonly calm: boolean },
+): Promise<Sample | undefined> {
   const end = bed.now + SETTLE_MS;
   for (;;) {
     const { wrong, agent, agentPid } = await look(bed);
     if (wrong.length === 0) {
-      const daemon = await measureHere(bed.daemon);
-      return { daemonPid: bed.daemon, agentPid, daemon, agent };
+      const sample = {
+        daemonPid: bed.daemon,
+        agentPid,
+        daemon: await measureHere(bed.daemon),
+        agent,
+      };
+      return calm ? await leastOf(bed, sample) : sample;
     }
     if (bed.now > end) {
       for (const each of wrong) bed.tally.fault(`left at an idle point: ${each}`);
@@ -59,9 +73,7 @@ async function look(
   bed: Bed,
 ): Promise<{ wrong: string[]; agent: Measured; agentPid: number }> {
   const wrong = [...orphansHere(bed)];
-  const lines = (await bed.guest(["sh", "-c", GUEST_LOOK])).text.split("\n");
-  const number = (name: string) =>
-    Number(lines.find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
+  const lines = await linesOfGuest(bed);
   const status = await bed.status();
   bed.daemon = status.daemon.pid;
 
@@ -89,16 +101,7 @@ async function look(
   }
   if (status.degraded.length > 0) wrong.push(`degraded: ${status.degraded.join("; ")}`);
   if (wrong.length === 0) wrong.push(...await treesDiffer(bed));
-  return {
-    wrong,
-    agentPid: number("agent"),
-    agent: {
-      anon: number("RssAnon"),
-      resident: number("VmRSS"),
-      fds: number("fds"),
-      threads: number("Threads"),
-    },
-  };
+  return { wrong, agentPid: numberIn(lines, "agent"), agent: measuredIn(lines) };
 }
 
 /** What has our home in its environment and is neither the daemon, nor QEMU, nor started for this look. */
@@ -150,22 +153,51 @@ async function treesDiffer(bed: Bed): Promise<string[]> {
     );
 }
 
-async function measureHere(pid: number): Promise<Measured> {
-  let least: Measured | undefined;
-  for (let n = 0; n < LOOKS; n++) {
-    if (n > 0) await pause(1000);
-    const status = await Deno.readTextFile(`/proc/${pid}/status`);
-    const number = (name: string) =>
-      Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]);
-    const now = {
-      anon: number("RssAnon"),
-      resident: number("VmRSS"),
-      fds: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
-      threads: number("Threads"),
-    };
-    if (least === undefined || now.anon < least.anon) least = now;
+async function leastOf(bed: Bed, first: Sample): Promise<Sample> {
+  let { daemon, agent } = first;
+  for (const end = bed.now + TIDY_MS; bed.now < end;) {
+    await pause(LOOK_EVERY_MS);
+    daemon = least(daemon, await measureHere(bed.daemon));
+    agent = least(agent, measuredIn(await linesOfGuest(bed)));
   }
-  return least!;
+  return { ...first, daemon, agent };
+}
+
+function least(a: Measured, b: Measured): Measured {
+  return {
+    anon: Math.min(a.anon, b.anon),
+    resident: Math.min(a.resident, b.resident),
+    fds: Math.min(a.fds, b.fds),
+    threads: Math.min(a.threads, b.threads),
+  };
+}
+
+async function measureHere(pid: number): Promise<Measured> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  const number = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]);
+  return {
+    anon: number("RssAnon"),
+    resident: number("VmRSS"),
+    fds: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
+    threads: number("Threads"),
+  };
+}
+
+async function linesOfGuest(bed: Bed): Promise<string[]> {
+  return (await bed.guest(["sh", "-c", GUEST_LOOK])).text.split("\n");
+}
+
+function numberIn(lines: readonly string[], name: string): number {
+  return Number(lines.find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
+}
+
+function measuredIn(lines: readonly string[]): Measured {
+  return {
+    anon: numberIn(lines, "RssAnon"),
+    resident: numberIn(lines, "VmRSS"),
+    fds: numberIn(lines, "fds"),
+    threads: numberIn(lines, "Threads"),
+  };
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
