@@ -199,11 +199,11 @@ function refuseContraries(
 ): void {
   const rows = (spec.options ?? []).map((row) => ({ ...optionWords(row), row }));
   for (const { attribute, shown, row } of rows) {
-    if (row.excludes === undefined || options[attribute] === undefined) continue;
-    const other = rows.find(({ attribute }) => attribute === row.excludes);
-    if (other !== undefined && options[other.attribute] !== undefined) {
-      throw refuse(`Cannot use "${other.shown}" and "${shown}" together`);
-    }
+    if (options[attribute] === undefined) continue;
+    const other = rows.find((other) =>
+      row.excludes?.includes(other.attribute) && options[other.attribute] !== undefined
+    );
+    if (other !== undefined) throw refuse(`Cannot use "${other.shown}" and "${shown}" together`);
   }
 }
 

@@ -63,7 +63,7 @@ stdin, it returns once the machine is ready and the machine stays up.`,
       {
         flags: "--attach",
         summary: "stay, also without a terminal; take over a running machine",
-        excludes: "detach",
+        excludes: ["detach"],
       },
       {
         flags: "--reset [what]",

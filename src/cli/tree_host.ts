@@ -72,7 +72,12 @@ export const HOST_VERBS: readonly VerbSpec[] = [
     summary: "approve the keys of this rum.toml that reach the host",
     options: [
       { flags: "--show", summary: "only show them" },
-      { flags: "-y, --yes", summary: "do not ask" },
+      { flags: "-y, --yes", summary: "do not ask", excludes: ["show"] },
+      {
+        flags: "--revoke",
+        summary: "take the approval of this rum.toml back",
+        excludes: ["show", "yes"],
+      },
     ],
     load: () => import("./trust.ts"),
   },

@@ -109,7 +109,7 @@ until Ctrl+C, a file each time; [tasks.screenshot] in rum.toml does that unatten
       {
         flags: "--history",
         summary: "the last hour, as a small chart on a terminal",
-        excludes: "watch",
+        excludes: ["watch"],
       },
     ],
     load: () => import("./stats.ts"),

@@ -1,5 +1,5 @@
 /**
- * `rum trust`: approve the keys of this rum.toml that reach the host. Also how every other verb asks
+ * `rum trust`: approve the keys of this rum.toml that reach the host, or no longer. Also how every other verb asks
  * for that approval before it applies anything (`ensureTrusted`).
  */
 import { EXIT, RumError } from "../base/errors.ts";
@@ -7,14 +7,17 @@ import type { Config } from "../config/types.ts";
 import {
   approve,
   requireTrust,
+  revoke,
   trustList,
   type TrustStatus,
   trustStatus,
 } from "../store/trust_store.ts";
+import { nearestConfigPath } from "./config_path.ts";
 import { nearestConfig } from "./nearest_config.ts";
 import type { Context, VerbCall } from "./verb.ts";
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
+  if (call.options.revoke === true) return await takeBack(context);
   const config = await nearestConfig(context);
   const options = { config, paths: context.paths, signal: context.signal };
   const status = await trustStatus(options);
@@ -35,6 +38,18 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   }
   await approve(options);
   return tell(context, config, { ...status, trusted: true, fresh: [] });
+}
+
+/** By the file's place alone: it may say anything by now, or nothing that can be read. */
+async function takeBack(context: Context): Promise<number> {
+  const path = await Deno.realPath(await nearestConfigPath(context));
+  const revoked = await revoke({ path, paths: context.paths, signal: context.signal });
+  context.out.document(
+    "trust_revoked",
+    { path, revoked },
+    () => `${path}: ${revoked ? "no longer approved" : "was not approved"}`,
+  );
+  return EXIT.ok;
 }
 
 /**

@@ -13,8 +13,8 @@ export interface OptionSpec {
   /** May be given several times; the value is an array. */
   readonly repeatable?: boolean;
   readonly hidden?: boolean;
-  /** The attribute of an option of the same verb that says the contrary: both are refused. */
-  readonly excludes?: string;
+  /** The attributes of options of the same verb that say the contrary: both are refused. */
+  readonly excludes?: readonly string[];
   /** What completes the value: machines, services, ports, files, or fixed words. */
   readonly completes?: "machines" | "services" | "ports" | "files" | readonly string[];
 }

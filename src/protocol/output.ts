@@ -230,6 +230,7 @@ const FIELDS = {
     "drift?": anything,
   },
   trust: { path: text, trusted: yes, keys: list(open), fresh: texts },
+  trust_revoked: { path: text, revoked: yes },
   type: {},
   up: { id: text, did: text, exit: whole },
   version: { version: text },

@@ -59,29 +59,47 @@ export async function trustStatus({ config, paths }: TrustOptions): Promise<Trus
 }
 
 /** Remembers the host-affecting keys of this file as approved, instead of what was before. */
-export async function approve(options: TrustOptions): Promise<void> {
-  const { config, paths, signal } = options;
+export async function approve({ config, paths, signal }: TrustOptions): Promise<void> {
   const keys = hostKeysOf(config);
   const hash = trustHash(keys);
+  await change({ paths, signal }, (approvals) => {
+    if (hash === undefined) return approvals.delete(config.path);
+    const approval = { hash, keys: keys.map(shortHash), at: new Date().toISOString() };
+    approvals.set(config.path, approval);
+    return true;
+  });
+}
+
+/** False when there was no approval of the file at that canonical path. */
+export async function revoke(
+  options: { readonly path: string; readonly paths: RumPaths; readonly signal?: AbortSignal },
+): Promise<boolean> {
+  return await change(options, (approvals) => approvals.delete(options.path));
+}
+
+/** Under the lock; written when something changed, which is what it answers. */
+async function change(
+  { paths, signal }: { readonly paths: RumPaths; readonly signal?: AbortSignal },
+  edit: (approvals: Approvals) => boolean,
+): Promise<boolean> {
   await ensureOwnFolder(paths.data, { mode: folderMode() });
   const holder = await describeHolder({
     role: "one-shot",
     operation: "trust",
     deadlineMs: LOCK_WAIT_MS,
   });
-  await withFlock(paths.trustLock, { holder, deadlineMs: LOCK_WAIT_MS, signal }, async () => {
-    const approvals = await readApprovals(paths);
-    if (hash === undefined) approvals.delete(config.path);
-    else {
-      approvals.set(config.path, {
-        hash,
-        keys: keys.map(shortHash),
-        at: new Date().toISOString(),
-      });
-    }
-    const text = JSON.stringify({ v: 1, approved: Object.fromEntries(approvals) }, null, 2) + "\n";
-    await writeFileAtomic(paths.trust, text, { mode: 0o600, signal });
-  });
+  return await withFlock(
+    paths.trustLock,
+    { holder, deadlineMs: LOCK_WAIT_MS, signal },
+    async () => {
+      const approvals = await readApprovals(paths);
+      if (!edit(approvals)) return false;
+      const text = JSON.stringify({ v: 1, approved: Object.fromEntries(approvals) }, null, 2) +
+        "\n";
+      await writeFileAtomic(paths.trust, text, { mode: 0o600, signal });
+      return true;
+    },
+  );
 }
 
 /**

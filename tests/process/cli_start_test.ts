@@ -77,6 +77,24 @@ Deno.test("status of an absent machine and its unit have the name of rum.toml, a
   assert.match((await box.ok(["daemon", "unit"])).stdout, /^Description=rum machine project \(/m);
 });
 
+Deno.test("trust is taken back by the file's place, whatever it says by then; contraries are refused", async () => {
+  await using box = await sandbox();
+  const path = await Deno.realPath(
+    await box.config(
+      `[image]\nbase = "debian-12"\n[on.ready]\nexec = ["true"]\n`,
+    ),
+  );
+  assert.equal((await box.ok(["trust", "--yes", "-o", "json"])).json.trusted, true);
+  await box.config(`this is [not TOML`);
+  const back = await box.ok(["trust", "--revoke", "-o", "json"]);
+  assert.deepEqual(back.json, { v: 1, type: "trust_revoked", path, revoked: true });
+  assert.match((await box.ok(["trust", "--revoke"])).stdout, /was not approved/);
+  for (const words of [["--show", "--yes"], ["--revoke", "--yes"], ["--revoke", "--show"]]) {
+    const { code, stderr } = await box.rum(["trust", ...words]);
+    assert.deepEqual([code, /together/.test(stderr)], [2, true], stderr);
+  }
+});
+
 Deno.test("init and a missing -c FILE say the command that fits the file", async () => {
   await using box = await sandbox();
   const missing = await box.rum(["-c", "dev.rum.toml", "status", "-o", "json"]);

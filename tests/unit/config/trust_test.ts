@@ -6,8 +6,10 @@ import { hostKeysOf, trustHash } from "../../../src/config/trust.ts";
 import { rumPaths } from "../../../src/plan/paths.ts";
 import {
   approve,
+  requireApprovedKey,
   requireTrust,
   requireUnchanged,
+  revoke,
   trustStatus,
 } from "../../../src/store/trust_store.ts";
 import { BASE, type FakeDisk, good, PROJECT } from "./fake_reader.ts";
@@ -165,6 +167,22 @@ Deno.test("an approval holds for one file only, and a damaged record approves no
     }
     await Deno.writeTextFile(paths.trust, '{"v":2,"approved":{}}');
     await assert.rejects(trustStatus({ config, paths }), { code: "state_newer" });
+  });
+});
+
+Deno.test("an approval that is taken back no longer holds, for what runs already neither", async () => {
+  await inTemp(async (paths) => {
+    const { config } = await good(HOOK, DISK);
+    const other = { ...config, path: "/other/rum.toml" };
+    await approve({ config, paths });
+    await approve({ config: other, paths });
+    assert.equal(await revoke({ path: config.path, paths }), true);
+    assert.equal((await trustStatus({ config, paths })).trusted, false);
+    assert.equal((await trustStatus({ config: other, paths })).trusted, true);
+    await assert.rejects(requireApprovedKey(paths, config.path, hostKeysOf(config)[0]), {
+      code: "untrusted_config",
+    });
+    assert.equal(await revoke({ path: config.path, paths }), false);
   });
 });
 
