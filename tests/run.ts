@@ -1,7 +1,8 @@
 /**
  * `deno task test`: everything that decides whether main is good, on a bare machine, ending in one
- * line `N passed, N failed`. What runs: packages, format, lint, types, then the suites. Suites that
- * only compute run two at a time; those that start processes or machines run alone.
+ * line `N passed, N failed`. What runs: packages, format, lint, types, then the suites. Test files run two
+ * at a time where they only compute or start processes, which wait most of the time; those that boot
+ * machines, change the host, or count what this very process has, run alone.
  *
  *   --full         FULL=1: the sizes that the issues ask for
  *   --check-only   format, lint and types
@@ -27,12 +28,27 @@ interface Suite {
   readonly name: string;
   readonly paths: readonly string[];
   readonly parallel: boolean;
+  /** Of those paths, what runs alone and after the rest. */
+  readonly alone?: readonly string[];
 }
+
+/** Mounts, a libvirtd or a QEMU of their own; libvirt loaded into the test's process, its threads counted. */
+const ALONE: readonly string[] = [
+  "binary_chroot",
+  "binary_packing",
+  "binary_situations",
+  "daemon_idle",
+  "libvirt_errors",
+  "libvirt_leaks",
+  "libvirt_restart",
+  "module_age",
+  "mux_links",
+].map((name) => `tests/process/${name}_test.ts`);
 
 const SUITES: readonly Suite[] = [
   { name: "unit", paths: ["tests/layers_test.ts", "tests/unit"], parallel: true },
   { name: "contract", paths: ["tests/contract"], parallel: false },
-  { name: "process", paths: ["tests/process"], parallel: false },
+  { name: "process", paths: ["tests/process"], parallel: true, alone: ALONE },
   { name: "e2e", paths: ["tests/e2e"], parallel: false },
 ];
 
@@ -119,7 +135,26 @@ async function sharedHome(): Promise<{ readonly home: string } & AsyncDisposable
 async function runSuite(
   suite: Suite,
   paths: readonly string[],
-  { full, home }: { full: boolean; home: string },
+  options: { full: boolean; home: string },
+): Promise<Tally> {
+  const { parallel, alone } = suite;
+  if (alone === undefined) return await runTests(suite.name, paths, { ...options, parallel });
+  const rest = await runTests(suite.name, [...paths, `--ignore=${alone.join(",")}`], {
+    ...options,
+    parallel,
+  });
+  const one = await runTests(suite.name, alone, { ...options, parallel: false });
+  return {
+    passed: rest.passed + one.passed,
+    failed: rest.failed + one.failed,
+    skipped: rest.skipped + one.skipped,
+  };
+}
+
+async function runTests(
+  suite: string,
+  args: readonly string[],
+  { full, home, parallel }: { full: boolean; home: string; parallel: boolean },
 ): Promise<Tally> {
   const built = Deno.env.get("RUM_TEST_BUILT");
   const { success, text } = await deno([
@@ -127,12 +162,12 @@ async function runSuite(
     "--allow-all",
     "--sanitize-ops",
     "--sanitize-resources",
-    ...(suite.parallel ? ["--parallel"] : []),
-    ...paths,
+    ...(parallel ? ["--parallel"] : []),
+    ...args,
   ], {
     RUM_E2E_HOME: home,
     ...(full ? { FULL: "1" } : {}),
-    ...(suite.name === "e2e" && built !== undefined ? { RUM_TEST_BINARY: built } : {}),
+    ...(suite === "e2e" && built !== undefined ? { RUM_TEST_BINARY: built } : {}),
   });
   const counts =
     /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored)?/
