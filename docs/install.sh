@@ -34,7 +34,20 @@ https://*)
   if command -v curl > /dev/null; then
     get() { curl --fail --silent --show-error --location --proto '=https' --output "$2" "$from/$1"; }
   elif command -v wget > /dev/null; then
-    get() { wget --quiet --https-only --output-document="$2" "$from/$1"; }
+    # It follows redirects to plain http as well (--https-only is for recursive downloads), so each is looked at.
+    get() {
+      url=$from/$1
+      for hop in 1 2 3 4 5 6; do
+        next=$(wget --spider --server-response --max-redirect=0 "$url" 2>&1 |
+          sed -n 's/^ *[Ll]ocation: *\([^ ]*\).*/\1/p' | head -n 1)
+        case $next in
+        "") break ;;
+        https://*) url=$next ;;
+        *) fail "$url redirects to \"$next\", wanted an https URL" ;;
+        esac
+      done
+      wget --quiet --max-redirect=0 --output-document="$2" "$url"
+    }
   else fail "neither curl nor wget is here"; fi ;;
 /*) get() { cp -- "$from/$1" "$2"; } ;;
 *) fail "cannot install from \"$from\": wanted an https URL or an absolute folder" ;;

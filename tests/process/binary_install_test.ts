@@ -11,11 +11,11 @@ interface Release extends AsyncDisposable {
   install(...args: string[]): Promise<{ code: number; out: string; err: string }>;
 }
 
-async function release(program = "#!/bin/sh\necho rum 9.9.9\n"): Promise<Release> {
+async function release(): Promise<Release> {
   const root = await Deno.makeTempDir({ prefix: "rum-install-" });
   const [folder, prefix] = [`${root}/release`, `${root}/prefix`];
   await Deno.mkdir(`${folder}/share/man/man1`, { recursive: true });
-  await Deno.writeTextFile(`${folder}/rum-linux-${ARCH}`, program);
+  await Deno.writeTextFile(`${folder}/rum-linux-${ARCH}`, "#!/bin/sh\necho rum 9.9.9\n");
   await Deno.writeTextFile(`${folder}/share/man/man1/rum.1`, ".TH RUM 1\n");
   const shell = async (command: string) => {
     const { success } = await new Deno.Command("sh", { args: ["-c", command], cwd: folder })
@@ -91,5 +91,58 @@ for (const { what, says, spoil } of REFUSALS) {
     assert.match(err, says);
     assert.equal(await Deno.readTextFile(`${made.prefix}/bin/rum`), before);
     assert.deepEqual([...Deno.readDirSync(`${made.prefix}/bin`)].map((e) => e.name), ["rum"]);
+  });
+}
+
+/** A host without curl, and a wget that meets a redirect of these before it has the file. */
+async function hostWithWget(folder: string, redirects: readonly string[]): Promise<string> {
+  const tools =
+    "sh uname mkdir mktemp awk sha256sum cut chmod mv tar gzip sed head rm cat cp touch";
+  const wget = `#!/bin/sh
+for last; do :; done
+case " $* " in
+*" --spider "*)
+  case $last in
+  https://example.invalid/*) n=0 ;;
+  *hop*) n=\${last##*hop}; n=\${n%%/*} ;;
+  esac
+  set -- ${redirects.map((to) => `'${to}'`).join(" ")}
+  shift $n
+  [ $# = 0 ] || echo "  Location: $1/\${last##*/} [following]" >&2 ;;
+*)
+  case $last in https://*) ;; *) exit 9 ;; esac
+  for word; do case $word in --output-document=*) out=\${word#*=} ;; esac; done
+  cp "$RELEASE/\${last##*/}" "$out" ;;
+esac
+`;
+  await Deno.mkdir(folder);
+  for (const tool of tools.split(" ")) {
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", `command -v ${tool}`] })
+      .output();
+    await Deno.symlink(new TextDecoder().decode(stdout).trim(), `${folder}/${tool}`);
+  }
+  await Deno.writeTextFile(`${folder}/wget`, wget, { mode: 0o755 });
+  return folder;
+}
+
+for (
+  const [redirects, refused] of [
+    [[], undefined],
+    [["https://a.invalid/hop1", "https://b.invalid/hop2"], undefined],
+    [["https://a.invalid/hop1", "http://b.invalid/hop2"], "http://b.invalid/hop2/SHA256SUMS"],
+  ] as const
+) {
+  const way = redirects.length === 0 ? "straight" : redirects.join(", ");
+  Deno.test(`install.sh by wget follows redirects to https alone: ${way}`, async () => {
+    await using made = await release();
+    const tools = await hostWithWget(`${made.folder}/../tools`, redirects);
+    const { code, stderr } = await new Deno.Command(SCRIPT, {
+      args: ["--from", "https://example.invalid", "--prefix", made.prefix],
+      env: { HOME: made.prefix, PATH: tools, RELEASE: made.folder },
+      stdin: "null",
+    }).output();
+    const err = new TextDecoder().decode(stderr);
+    assert.equal(code, refused === undefined ? 0 : 1, err);
+    if (refused !== undefined) assert.ok(err.includes(`redirects to "${refused}"`), err);
   });
 }
