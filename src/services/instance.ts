@@ -183,7 +183,7 @@ export function stepInstance(
       return again(common(state), { failed, text, uptimeMs }, spec, now);
     }
     case "checked":
-      return isLive(state) ? checked(state, event, spec) : [state, []];
+      return isLive(state) ? checked(state, event, spec, now) : [state, []];
     case "timer":
       return timer(state, event.timer, spec, now);
     default:
@@ -292,18 +292,22 @@ function checked(
   state: LiveInstance,
   event: { readonly ok: boolean; readonly text?: string },
   spec: ServiceSpec,
+  now: Now,
 ): InstanceStep {
   if (spec.health.kind === "none") return [state, []];
+  const { intervalMs, healthy, unhealthy } = spec.health;
+  // A start is looked at more often than asked for, which must not leave it less time to come up.
+  const hadItsTime = state.kind !== "starting" ||
+    now.monotonicMs - state.startedMs >= unhealthy * intervalMs;
   const good = event.ok ? state.good + 1 : 0;
   const bad = event.ok ? 0 : state.bad + 1;
-  const kind = good >= spec.health.healthy
+  const kind = good >= healthy
     ? "running"
-    : bad >= spec.health.unhealthy
+    : bad >= unhealthy && hadItsTime
     ? "unhealthy"
     : state.kind;
   const { text: _text, ...rest } = state;
   const text = kind === "running" ? undefined : event.text ?? state.text;
-  const { intervalMs } = spec.health;
   const ms = kind === "running" ? intervalMs : Math.min(intervalMs, STARTING_CHECK_MS);
   return [
     { ...rest, kind, good, bad, ...(text === undefined ? {} : { text }) },

@@ -199,9 +199,11 @@ function notStarted(request: Pending, instance: Instance): Reply {
   return {
     ok: false,
     code: "exec_failed",
-    message:
-      `The ${request.kind} of ${listed(request.services)} did not bring a process to life: ` +
-      `${instance.kind}, ${instance.text ?? "without a word"}`,
+    message: `The ${request.kind} of ${listed(request.services)} ${
+      instance.kind === "unhealthy"
+        ? "stopped at a new process that is unhealthy"
+        : `did not bring a process to life: ${instance.kind}`
+    }, ${instance.text ?? "without a word"}`,
   };
 }
 

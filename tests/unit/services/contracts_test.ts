@@ -107,7 +107,7 @@ Deno.test("CTR-D003: a pid exists exactly while starting, running or unhealthy",
     spec("ill"),
   );
   note();
-  world.pass(1000);
+  world.pass(2000);
   note();
   world.exit("once", 0, { code: 3 });
   note();

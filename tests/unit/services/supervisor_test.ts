@@ -113,6 +113,28 @@ Deno.test("Health: unhealthy after three failures in a row, healthy again after 
   ]);
 });
 
+Deno.test("Health: a start has unhealthy × interval, however often it is looked at; so has each process of a reload", () => {
+  const health = tcpHealth({ intervalMs: 5000, unhealthy: 3 });
+  const world = new World();
+  world.apply(spec("web", { health }));
+  world.pass(1000);
+  world.healthy = () => false;
+  const id = world.request("reload", "web");
+  world.pass(14_000);
+  assert.deepEqual(world.states(), ["web/0 starting"]);
+  assert.equal(world.replies.has(id), false);
+  world.healthy = () => true;
+  world.pass(1000);
+  assert.deepEqual([world.states(), world.code(id)], [["web/0 running"], "ok"]);
+
+  world.healthy = () => false;
+  const late = world.request("reload", "web");
+  world.pass(16_000);
+  assert.deepEqual(world.states(), ["web/0 unhealthy"]);
+  const reply = world.answer(late);
+  assert.match(reply.ok ? "" : reply.message, /stopped at a new process that is unhealthy, /);
+});
+
 Deno.test("A service that ignores TERM gets KILL after its time-out, and stop is answered then", () => {
   const world = running(spec("web"));
   world.obeys = (_, signal) => signal === "KILL";
