@@ -60,7 +60,8 @@ export const ERRORS = {
   },
   needs_confirmation: {
     exit: "usage",
-    means: "A question had to be asked, and --no-input or a missing terminal forbids asking.",
+    means:
+      "A question needs an answer, and --no-input or, where nothing is meant by it, a missing terminal forbids asking.",
   },
   already_exists: {
     exit: "usage",

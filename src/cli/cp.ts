@@ -75,6 +75,11 @@ interface Sides {
 /** @throws {RumError} `usage` unless exactly one side is the guest's */
 export function cpSides(operands: readonly string[]): Sides {
   const [from = "", to = ""] = operands;
+  if (operands.includes("")) {
+    throw new RumError("usage", "Cannot copy: one of the two sides is empty", {
+      hint: "rum cp --help",
+    });
+  }
   const [there, back] = [from, to].map((each) => each.startsWith(":"));
   if (there === back || operands.length !== 2) {
     throw new RumError(

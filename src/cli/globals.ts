@@ -34,12 +34,17 @@ export function globalsOf(
     return fromEnv === undefined || fromEnv === "" ? undefined : fromEnv;
   };
   const flag = (name: string, variable: string): boolean =>
-    given[name] === true || /^(1|true|yes|on)$/i.test(env[variable] ?? "");
+    given[name] === true || switchOf(variable, env);
+  /** The name under which a value was given, for sentences about it. */
+  const asGiven = (name: string, variable: string) =>
+    typeof given[name] === "string" ? `--${name}` : variable;
   const output = text("output", "RUM_OUTPUT") ?? "auto";
   if (!OUTPUTS.includes(output as OutputChoice)) {
     throw new RumError(
       "usage",
-      `Cannot use output "${output}": wanted one of ${OUTPUTS.join(", ")}`,
+      `Cannot use ${asGiven("output", "RUM_OUTPUT")} "${output}": wanted one of ${
+        OUTPUTS.join(", ")
+      }`,
       { hint: "rum --help" },
     );
   }
@@ -51,10 +56,22 @@ export function globalsOf(
       machine: text("machine", "RUM_MACHINE"),
       verbose: flag("verbose", "RUM_VERBOSE"),
       quiet: flag("quiet", "RUM_QUIET"),
-      noInput: given.input === false || /^(1|true|yes|on)$/i.test(env.RUM_NO_INPUT ?? ""),
-      timeoutMs: timeout === undefined ? undefined : durationOption("--timeout", timeout),
+      noInput: given.input === false || switchOf("RUM_NO_INPUT", env),
+      timeoutMs: timeout === undefined
+        ? undefined
+        : durationOption(asGiven("timeout", "RUM_TIMEOUT"), timeout),
     },
   };
+}
+
+/** A variable that stands for a flag. @throws {RumError} `usage` for a word that is neither yes nor no */
+function switchOf(variable: string, env: Env): boolean {
+  const word = env[variable] ?? "";
+  if (/^(1|true|yes|on)$/i.test(word)) return true;
+  if (/^(0|false|no|off)?$/i.test(word)) return false;
+  throw new RumError("usage", `Cannot read ${variable} "${word}": wanted 1 or 0`, {
+    hint: "rum --help",
+  });
 }
 
 /** @throws {RumError} `usage` when the text is no duration */

@@ -12,6 +12,11 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   const path = posix.resolve(context.cwd, context.globals.config ?? CONFIG_NAME);
   const folder = posix.dirname(path);
   if (await exists(path)) throw alreadyThere(path);
+  if (!await exists(folder)) {
+    throw new RumError("no_such_file", `Cannot write ${path}: there is no folder ${folder}`, {
+      hint: `mkdir -p ${shellWord(folder)}`,
+    });
+  }
   let answers = defaultAnswers(posix.basename(folder));
   if (call.options.defaults !== true) {
     if (!context.canAsk) {

@@ -30,7 +30,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     ? new Date(Date.now() - durationOption("--since", options.since))
     : undefined;
   const target = await targetOf(context);
-  if (options.source === "agent") return await agentLog(context, target);
+  if (options.source === "agent") return await agentLog(context, target, options);
   if (typeof options.source === "string" && options.source.startsWith("service:")) {
     return await serviceLog(context, target, options.source.slice("service:".length), options);
   }
@@ -237,15 +237,35 @@ async function failedScript(paths: MachinePaths): Promise<string> {
   });
 }
 
-async function agentLog(context: Context, target: Target): Promise<number> {
+/** Its lines have no time of their own here, and it is asked for them once. */
+async function agentLog(
+  context: Context,
+  target: Target,
+  options: VerbCall["options"],
+): Promise<number> {
+  refuseFor("the agent", options, ["follow", "since"]);
   const { daemonClient } = await import("./daemon_client.ts");
   await using client = await daemonClient(context, target);
   const { text } = await client.request("log", { source: "agent", follow: false });
-  for (const line of String(text).split("\n")) {
-    if (line === "") continue;
-    context.out.record("log", { source: "agent", stream: "out", text: line }, () => line);
+  const lines = String(text).split("\n").filter((line) => line !== "");
+  const wanted = linesOption(options.lines);
+  for (const line of wanted === Infinity ? lines : lines.slice(-wanted)) {
+    context.out.record(
+      "log",
+      { source: "agent", stream: "out", text: line },
+      () => `agent | ${printableLine(line, 65536)}`,
+    );
   }
   return EXIT.ok;
+}
+
+/** An option that a source cannot obey is not dropped without a word. @throws {RumError} `usage` */
+function refuseFor(whose: string, options: VerbCall["options"], names: readonly string[]): void {
+  const given = names.find((name) => options[name] !== undefined && options[name] !== false);
+  if (given === undefined) return;
+  throw new RumError("usage", `Cannot use --${given} with the log of ${whose}`, {
+    hint: "rum log --help",
+  });
 }
 
 /** @throws {RumError} `usage` */

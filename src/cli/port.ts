@@ -20,7 +20,9 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     out.document(
       "port_rm",
       { removed },
-      () => `${address(which.bind ?? "*", which.host)} is not forwarded any more`,
+      () =>
+        removed.map(({ bind, host }) => `${address(bind, host)} is not forwarded any more`)
+          .join("\n"),
     );
   } else {
     const { forwards } = await client.request("port.list", {}, { signal });

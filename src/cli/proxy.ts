@@ -45,11 +45,9 @@ export function proxyOperands(
   return operands.length === 2 ? { host: operands[0], port } : { port };
 }
 
-/** `rum-NAME` means the machine NAME, unless -m or -c says which. */
+/** `rum-NAME` means the machine NAME, unless -m says which. */
 function withHost(context: Context, host: string | undefined): Context {
   const { globals } = context;
-  if (host === undefined || globals.machine !== undefined || globals.config !== undefined) {
-    return context;
-  }
+  if (host === undefined || globals.machine !== undefined) return context;
   return { ...context, globals: { ...globals, machine: host.replace(/^rum-/, "") } };
 }

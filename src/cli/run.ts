@@ -23,7 +23,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       case "help": {
         const { helpText } = await import("./help.ts");
         const columns = stdoutIsTerminal ? terminalColumns() : 100;
-        await out.bytes(new TextEncoder().encode(helpText(parsed.path, columns)));
+        const text = helpText(parsed.path, columns);
+        out.document("help", { verb: parsed.path, text }, () => text);
         return EXIT.ok;
       }
       case "call": {

@@ -21,6 +21,7 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   if (everyMs !== undefined && everyMs < EVERY_MIN_MS) {
     throw new RumError("usage", `Cannot use --every "${every}": wanted at least ${EVERY_MIN_MS}ms`);
   }
+  requireName(file);
   const keep = wholeOption("--keep", call.options.keep, 1_000_000);
   const toStdout = file === "-";
   if (keep !== undefined && (everyMs === undefined || keep < 1)) {
@@ -93,8 +94,24 @@ async function reserved(path: string): Promise<string> {
   }
 }
 
+/** `-o` is the file here, and everywhere else how rum speaks. @throws {RumError} `usage` */
+function requireName(file: unknown): void {
+  if (file === "") throw new RumError("usage", "Cannot write a picture to a file without a name");
+  if (typeof file !== "string" || !/^(auto|interactive|plain|json)$/.test(file)) return;
+  throw new RumError(
+    "usage",
+    `Cannot tell what "-o ${file}" means: -o of screenshot names the file; wanted --output ${file}, or ./${file}`,
+    { hint: `rum screenshot --output ${file}` },
+  );
+}
+
 /** Told before a picture is taken. */
 async function requireFolder(path: string): Promise<void> {
+  if (await Deno.stat(path).then((info) => info.isDirectory, () => false)) {
+    throw new RumError("usage", `Cannot write "${path}": it is a folder; wanted a file's name`, {
+      hint: "rum screenshot --help",
+    });
+  }
   const folder = posix.dirname(path);
   const found = await Deno.stat(folder).catch((error) => {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return;

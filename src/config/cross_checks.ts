@@ -5,6 +5,7 @@
  */
 import * as posix from "../base/posix_path.ts";
 import { nearest } from "../base/typo.ts";
+import { findEntry, nearestName } from "../image/catalogue.ts";
 import { bindsOverlap, isAddress, isUnicastIPv4 } from "./addresses.ts";
 import { dotted, type KeyPath, type Mistake, quoted, tableName } from "./diagnostics.ts";
 import { imageKind } from "./image_kind.ts";
@@ -53,10 +54,12 @@ function checkImage(tree: Tree): Mistake[] {
   if (image === undefined || base === undefined || base === "") return [];
   const path = ["image", "base"];
   switch (imageKind(base)) {
-    case "name":
-      return /^[a-z0-9][a-z0-9.-]*$/.test(base)
-        ? []
-        : [wrongValue(path, base, "a short name such as debian-12, an https URL, or a path")];
+    case "name": {
+      if (findEntry(base) !== undefined) return [];
+      const known = nearestName(base) ?? "debian-12";
+      const wanted = `a short name (rum image search) such as ${known}, an https URL, or a path`;
+      return [wrongValue(path, base, wanted)];
+    }
     case "url":
       if (!URL.canParse(base) || !/^https?:\/\/[^/]/.test(base)) {
         return [wrongValue(path, base, "an https URL")];

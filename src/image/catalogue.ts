@@ -159,11 +159,16 @@ export function findEntry(name: string): CatalogueEntry | undefined {
   return CATALOGUE.find((entry) => entry.name === canonical);
 }
 
+/** What somebody may have meant who wrote a name that is none. */
+export function nearestName(name: string): string | undefined {
+  return nearest(name, [...CATALOGUE.map((entry) => entry.name), ...Object.keys(ALIASES)]);
+}
+
 /** @throws {RumError} `image_not_found`, with the nearest name, when there is no such short name */
 export function lookUpEntry(name: string): CatalogueEntry {
   const found = findEntry(name);
   if (found !== undefined) return found;
-  const near = nearest(name, [...CATALOGUE.map((entry) => entry.name), ...Object.keys(ALIASES)]);
+  const near = nearestName(name);
   throw new RumError(
     "image_not_found",
     `Cannot find an image named "${name}": it is none of the short names that rum knows` +

@@ -155,6 +155,7 @@ const FIELDS = {
   image_removed: image,
   image_search: { arch: text, entries: list(open) },
   image_verified: { ...image, ok: yes },
+  help: { verb: texts, text },
   init: { path: text, name: text, image: text },
   keys: {},
   list: {

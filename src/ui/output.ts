@@ -9,7 +9,7 @@
  *   bytes     raw output that is the result      stdout untouched (exec, cp -, screenshot -)
  */
 import type { DocumentType } from "../protocol/output.ts";
-import { type ErrorDocument, errorDocument, type RumError } from "../base/errors.ts";
+import { type ErrorDocument, errorDocument, RumError } from "../base/errors.ts";
 
 export type OutputMode = "interactive" | "plain" | "json";
 
@@ -95,5 +95,14 @@ export function renderError(
 }
 
 function writeAll(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  } catch (error) {
+    // Nobody reading is no failure; whoever called decides.
+    if (!(error instanceof Error) || Reflect.get(error, "code") !== "ENOSPC") throw error;
+    throw new RumError("disk_full", "Cannot write the output: no space is left where it goes", {
+      hint: "df -h",
+      cause: error,
+    });
+  }
 }

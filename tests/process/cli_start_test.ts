@@ -1,6 +1,6 @@
 /** What must answer on a host with nothing on it: no machine, no libvirt, no rum.toml. */
 import assert from "node:assert/strict";
-import { type Sandbox, sandbox } from "../support/rum.ts";
+import { rumCommand, type Sandbox, sandbox } from "../support/rum.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -95,6 +95,56 @@ Deno.test("trust is taken back by the file's place, whatever it says by then; co
   }
 });
 
+Deno.test("what cannot be obeyed is refused by the name under which it was given", async () => {
+  await using box = await sandbox();
+  await box.config(`[image]\nbase = "debian-12"\n`);
+  const rows: [string[], Record<string, string>, number, RegExp][] = [
+    [["list", "--timeout", "x"], { RUM_TIMEOUT: "y" }, 2, /Cannot read --timeout "x"/],
+    [["list"], { RUM_QUIET: "maybe" }, 2, /Cannot read RUM_QUIET "maybe": wanted 1 or 0/],
+    [["list"], { RUM_QUIET: "0", RUM_VERBOSE: "no" }, 0, /No machines/],
+    [["log", "--failed", "--source", "boot"], {}, 2, /together/],
+    [["log", "--list", "--failed"], {}, 2, /together/],
+    [
+      ["log", "--source", "agent", "--follow"],
+      {},
+      2,
+      /Cannot use --follow with the log of the agent/,
+    ],
+    [["screenshot", "-o", "json"], {}, 2, /-o of screenshot names the file; wanted --output json/],
+    [["screenshot", "-o", "/"], {}, 2, /it is a folder/],
+    [["screenshot", "-o", ""], {}, 2, /a file without a name/],
+    [["cp", "", ":/tmp"], {}, 2, /one of the two sides is empty/],
+    [
+      ["-c", "gone/rum.toml", "init", "--defaults"],
+      {},
+      4,
+      /there is no folder .*\n +hint: mkdir -p /,
+    ],
+  ];
+  for (const [args, env, code, says] of rows) {
+    const result = await box.rum(args, { env });
+    assert.equal(result.code, code, `rum ${args.join(" ")}: ${result.stderr}`);
+    assert.match(result.stdout + result.stderr, says, args.join(" "));
+  }
+});
+
+Deno.test("help is a document where JSON is asked for; a full output is a failure of the host", async () => {
+  await using box = await sandbox();
+  const root = await box.ok(["--help", "-o", "json"]);
+  assert.deepEqual([root.json.type, root.json.verb], ["help", []]);
+  const { json } = await box.ok(["help", "image", "build", "-o", "json"]);
+  assert.deepEqual(json.verb, ["image", "build"]);
+  assert.match(json.text, /^Usage: rum image build/);
+  const full = await new Deno.Command("sh", {
+    args: ["-c", `"$@" > /dev/full`, "sh", ...rumCommand(), "list"],
+    env: { ...box.env },
+    clearEnv: true,
+    stdin: "null",
+  }).output();
+  const said = new TextDecoder().decode(full.stderr);
+  assert.deepEqual([full.code, /Cannot write the output: no space/.test(said)], [12, true], said);
+});
+
 Deno.test("init and a missing -c FILE say the command that fits the file", async () => {
   await using box = await sandbox();
   const missing = await box.rum(["-c", "dev.rum.toml", "status", "-o", "json"]);
@@ -158,8 +208,8 @@ Deno.test("each global option has its equal in the environment, and the option w
     [["-m", "somebody", "status"], { RUM_MACHINE: "nobody" }, 4, /"somebody"/],
     [["list"], { RUM_OUTPUT: "json" }, 0, /"type":"list"/],
     [["list", "-o", "plain"], { RUM_OUTPUT: "json" }, 0, /^No machines/],
-    [["list"], { RUM_OUTPUT: "loud" }, 2, /output "loud"/],
-    [["list"], { RUM_TIMEOUT: "soon" }, 2, /--timeout "soon"/],
+    [["list"], { RUM_OUTPUT: "loud" }, 2, /RUM_OUTPUT "loud"/],
+    [["list"], { RUM_TIMEOUT: "soon" }, 2, /RUM_TIMEOUT "soon"/],
     [["list"], { RUM_OUTPUT: "", RUM_TIMEOUT: "", RUM_CONFIG: "", RUM_VERBOSE: "" }, 0, /^No/],
     [["init"], { RUM_NO_INPUT: "1" }, 2, /no terminal/],
     [["-c", "/proc/self/mem", "config", "check"], { RUM_VERBOSE: "1" }, 3, /because: /],

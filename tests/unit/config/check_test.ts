@@ -224,6 +224,7 @@ const FILES: readonly (readonly [name: string, text: string, ...wanted: string[]
     'image.base = "http://x/y"',
     "1:14 wrong_value image.base",
   ],
+  ["a short name that is none", 'image.base = "debian-99"', "1:14 wrong_value image.base"],
   ["an image by ftp", 'image.base = "ftp://x/y"', "1:14 wrong_value image.base"],
   ["an image file that is not there", 'image.base = "./a.qcow2"', "1:14 unreadable image.base"],
   ["a bare word", "[image]\nbase = debian", "2:8 syntax"],
