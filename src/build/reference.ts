@@ -26,8 +26,12 @@ export function errorReference(): string {
   }
   lines.push(
     "",
-    "`exec` and `ssh` return the guest's own exit code, 124 after `--timeout`, 130 after Ctrl+C, and 255",
-    "for any other failure of rum's own; with `-o json` the word `origin` says whose it was.",
+    "`exec`, `shell` and `ssh` return the guest's own exit code, 124 after `--timeout`, 130 after Ctrl+C, and 255",
+    "for any other failure of rum's own; with `-o json` the word `origin` says whose it was. A program that cannot",
+    "be started in the guest is 127 (there is none) or 126 (no such user or folder, not executable), as a shell says.",
+    "",
+    "What only follows (`log -f`, `events -f`, `stats --watch`, `status --watch`, `screenshot --every`) ends with 0",
+    "at Ctrl+C: nothing was left undone.",
     "",
   );
   return lines.join("\n");
@@ -65,6 +69,7 @@ export function manPage(): string {
   for (const [name, code] of Object.entries(EXIT)) {
     out.push(".TP", `.B ${code}`, name.replaceAll("_", " "));
   }
+  out.push(".TP", ".B 255", "exec, shell, ssh: a failure of rum's own; else the guest's code");
   return out.join("\n") + "\n";
 }
 
