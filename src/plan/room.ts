@@ -25,9 +25,9 @@ export function checkRoom(
   if (plan.memoryBytes > facts.freeMemoryBytes) {
     throw new RumError(
       "memory_short",
-      `Cannot start "${plan.name}": it wants ${formatSize(plan.memoryBytes)} of memory, and ` +
+      `Cannot start "${plan.name}": it wants ${formatSize(plan.memoryBytes)} of memory (resources.memory), and ` +
         `${formatSize(facts.freeMemoryBytes)} are free`,
-      { hint: "rum list shows what runs; or set a smaller memory under [resources]" },
+      { hint: "rum list" },
     );
   }
   const most = plan.drives.reduce((sum, drive) => sum + drive.sizeBytes, plan.diskBytes);

@@ -143,6 +143,7 @@ async function bootstrap(job: Job): Promise<void> {
   await job.run("mmdebstrap", {
     args: mmdebstrapArguments(recipe, { mode, output, aptOptions: await aptProxyOptions() }),
     what: `mmdebstrap of ${recipe.target.name} from ${recipe.mirror.archive}`,
+    hint: `rum -v image build ${job.name}`,
     timeoutMs: BOOTSTRAP_MS,
     // Not the cache: in a user namespace its 0700 folders cannot be entered.
     env: { TMPDIR: "/var/tmp" },
@@ -172,6 +173,7 @@ async function assemble(job: Job): Promise<void> {
   await job.run(asRoot ? "sh" : "unshare", {
     args: asRoot ? script : [...inNamespace, ...script],
     what: "filling the disk image",
+    hint: `rum -v image build ${job.name}`,
     timeoutMs: STAGE_MS,
     cwd: work,
     // With it mke2fs stamps every inode it makes itself; files keep the times they have.
@@ -203,6 +205,7 @@ async function convert(job: Job) {
   await job.run("qemu-img", {
     args: ["convert", "-f", "raw", "-O", "qcow2", "-S", "4k", `${work}/disk.raw`, out],
     what: "writing the qcow2",
+    hint: `rum -v image build ${job.name}`,
     timeoutMs: STAGE_MS,
     signal,
   });

@@ -16,6 +16,8 @@ export interface ToolRun {
   readonly cwd?: string;
   readonly onLine?: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** What shows more of a failure. */
+  readonly hint?: string;
 }
 
 export type RunTool = (program: string, run: ToolRun) => Promise<void>;
@@ -89,13 +91,15 @@ export const runTool: RunTool = async (program, run) => {
       },
     );
   }
-  const said = tail.filter((one) => /^(E:|error|fatal|.*: )/i.test(one)).at(-1) ?? tail.at(-1);
+  // The last complaint is often only that an inner tool failed; its own comes before.
+  const complaints = tail.filter((one) => /^(E:|error|fatal|.*: )/i.test(one));
+  const said = complaints.findLast((one) => !/ failed to run$/.test(one)) ?? tail.at(-1);
   throw new RumError(
     "image_build",
     `The image build (${what}) failed with ${
       status.signal === null ? `code ${status.code}` : status.signal
     }${said === undefined ? "" : `: ${said}`}`,
-    { cause: text === "" ? undefined : text, hint: "rum -v image build, to see its last lines" },
+    { cause: text === "" ? undefined : text, hint: run.hint },
   );
 };
 
