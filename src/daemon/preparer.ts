@@ -74,13 +74,13 @@ export function createPreparer(options: PreparerOptions): Preparer {
   return {
     async gather({ signal, reset }) {
       operation = options.wanted();
+      madeDrives = [];
       const { plan, facts } = operation;
       const existing = await diskSize(plan.paths.overlay);
       const making = existing === undefined || reset !== undefined;
       for (const text of checkRoom(plan, facts, { for: making ? "create" : "start" })) {
         emit({ kind: "warning", text });
       }
-      madeDrives = [];
       // What a killed gathering left must not be published by this one in a good disk's place.
       await removePending(plan);
       try {
@@ -152,8 +152,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
       await faultPoint("wipe.undefined");
       await options.networksDown(signal);
       await removePending(plan);
-      const older = plan.drives.filter((d) => !madeDrives.includes(d)).map((d) => d.path);
-      return await options.removeFolder(older, signal);
+      return await options.removeFolder(await drivesOfBefore(plan), signal);
     },
 
     async remove({ signal }) {
@@ -255,6 +254,17 @@ export function createPreparer(options: PreparerOptions): Preparer {
         await growDisk(drive.path, drive.sizeBytes);
       }
     }
+  }
+
+  /** By what is there: a drive that rum.toml names no more keeps what somebody put on it. */
+  async function drivesOfBefore(plan: Plan): Promise<string[]> {
+    const made = madeDrives.map((drive) => drive.path);
+    const before: string[] = [];
+    for await (const { name } of Deno.readDir(plan.paths.folder)) {
+      const path = `${plan.paths.folder}/${name}`;
+      if (/^drive-.+\.qcow2$/.test(name) && !made.includes(path)) before.push(path);
+    }
+    return before;
   }
 
   async function removePending(plan: Plan): Promise<void> {

@@ -117,6 +117,40 @@ for (const args of [["up", "--attach"], ["up", "-d"]]) {
   });
 }
 
+Deno.test("interrupt: a wipe keeps every drive of before, also one that rum.toml names no more", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-int-",
+    toml: '[drives.data]\nsize = "256M"\n[drives.kept]\nsize = "256M"\n',
+  });
+  const has = (name: string) => Deno.stat(world.paths.drive(name)).then(() => true, () => false);
+  await world.ok(["up", "-d"]);
+  await world.ok(["down"]);
+  await world.configure(
+    `${LONG_SYSTEM}[drives.kept]\nsize = "256M"\n[drives.fresh]\nsize = "256M"\n`,
+  );
+  await world.settled();
+  const reset = start(world, ["up", "--attach", "--reset", "-y"]);
+  await phase(world, /^provisioning/);
+  assert.ok(await has("fresh"));
+  reset.signal("SIGINT");
+  const wiped = await reset.ended;
+  assert.equal(wiped.code, 130, wiped.text);
+  assert.match(wiped.text, /the drives of before are kept/);
+  assert.deepEqual(
+    await Promise.all(["data", "kept", "fresh"].map(has)),
+    [true, true, false],
+  );
+  assert.equal(await world.disk(), undefined);
+  await world.settled();
+
+  const again = start(world, ["up", "--attach"], { RUM_TEST_FAULT: "gather.seed:delay:8000" });
+  await phase(world, /^preparing/);
+  again.signal("SIGINT");
+  const cancelled = await again.ended;
+  assert.equal(cancelled.code, 130, cancelled.text);
+  assert.deepEqual(await Promise.all(["data", "kept", "fresh"].map(has)), [true, true, false]);
+});
+
 Deno.test("interrupt: provisioning, first boot under way, by TERM: as Ctrl+C", async () => {
   await using world = await fakeWorld({ prefix: "rum-int-", toml: LONG_SYSTEM });
   const up = start(world, ["up", "--attach"]);
