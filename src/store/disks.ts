@@ -75,7 +75,7 @@ export async function growDisk(path: string, newSizeBytes: number): Promise<bool
       { hint: "rum up --reset" },
     );
   }
-  using file = (await openOwnFile(path, { write: true }))!;
+  using file = (await openOwnFile(path, { write: true, anyOwner: true }))!;
   const writes = await growQcow2({
     header,
     fileSizeBytes,
@@ -91,7 +91,7 @@ export async function growDisk(path: string, newSizeBytes: number): Promise<bool
 }
 
 async function readHeader(path: string) {
-  const file = await openOwnFile(path);
+  const file = await openOwnFile(path, { anyOwner: true });
   if (file === undefined) return undefined;
   try {
     const { size } = await file.stat();

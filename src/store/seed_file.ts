@@ -23,7 +23,7 @@ export async function writeSeedFile(
   options: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<boolean> {
   const path = paths.seed(seed.hash);
-  if (await checkOwnFile(path) && options.replace !== true) return false;
+  if (await checkOwnFile(path, { anyOwner: true }) && options.replace !== true) return false;
   const temporary = `${path}.pending`;
   const action = `Cannot write the seed "${path}"`;
   try {

@@ -68,7 +68,7 @@ export async function loadState(
   if (reading.kind === "ok") return { record: reading.record };
   const aside = reading.kind === "corrupt" ? await setAside(paths.state, clock) : undefined;
   const configPath = await readConfigPath(paths);
-  const overlay = await checkOwnFile(paths.overlay);
+  const overlay = await checkOwnFile(paths.overlay, { anyOwner: true });
   if (configPath === undefined) {
     if (reading.kind === "none" && !overlay) return undefined;
     throw new RumError(

@@ -33,6 +33,34 @@ Deno.test("kill -9 of the daemon: the machine is untouched, the next command hea
   assert.notEqual(healed.daemon.pid, daemon);
 });
 
+Deno.test({
+  name:
+    "disks and seed that libvirt gave to QEMU's user: the next daemon takes the machine up, stops and starts it",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    await using world = await fakeWorld({
+      prefix: "rum-heal-",
+      toml: '[drives.data]\nsize = "256M"\n',
+    });
+    await world.ok(["up", "-d"]);
+    const disk = await world.disk();
+    for await (const { name } of Deno.readDir(world.paths.folder)) {
+      if (!/^(overlay|drive-.*|seed-.*)\.(qcow2|iso)$/.test(name)) continue;
+      await Deno.chown(`${world.paths.folder}/${name}`, 64055, 64055);
+    }
+    kill((await world.holder())!);
+    await world.settled();
+    assert.equal((await world.ok(["exec", "echo", "here"])).stdout, "here\n");
+    await world.ok(["down"]);
+    // As a power cut leaves them: the machine is off, and nobody gave them back.
+    await world.configure('[drives.data]\nsize = "512M"\n');
+    await world.ok(["up", "-d"]);
+    assert.equal(await world.disk(), disk);
+    await world.ok(["daemon", "restart"]);
+    await world.ok(["destroy", "-y"]);
+  },
+});
+
 Deno.test("what a daemon wrote of this boot's scripts the next one does not write again, and what came between once", async () => {
   await using world = await fakeWorld({
     prefix: "rum-heal-logs-",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { RumError } from "../../../src/base/errors.ts";
 import {
+  diskBase,
   diskSize,
   growDisk,
   publishDisk,
@@ -69,3 +70,25 @@ Deno.test("disks: what is not there has no size", () =>
   inFolder(async (folder) => {
     assert.equal(await diskSize(`${folder}/overlay.qcow2`), undefined);
   }));
+
+const QEMU_USER = 64055;
+
+Deno.test({
+  name: "disks: one that libvirt gave to QEMU's user is still ours, in a folder of ours only",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    inFolder(async (folder) => {
+      const drive = `${folder}/drive-a.qcow2`;
+      await writeBlankDisk(drive, GIB);
+      await Deno.chown(drive, QEMU_USER, QEMU_USER);
+      assert.equal(await diskSize(drive), GIB);
+      assert.equal(await diskBase(drive), undefined);
+      assert.equal(await growDisk(drive, 2 * GIB), true);
+      assert.equal(await diskSize(drive), 2 * GIB);
+      await Deno.symlink(drive, `${folder}/drive-b.qcow2`);
+      await assert.rejects(diskSize(`${folder}/drive-b.qcow2`), /a symbolic link/);
+      await Deno.chown(folder, QEMU_USER, QEMU_USER);
+      await assert.rejects(diskSize(drive), (error) =>
+        error instanceof RumError && error.code === "not_owner");
+    }),
+});

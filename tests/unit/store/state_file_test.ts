@@ -133,6 +133,21 @@ Deno.test("state.json: lost it is rebuilt from config_path; both lost is said, n
   });
 });
 
+Deno.test({
+  name: "state.json: corrupt while libvirt has given the disk to QEMU's user, it is rebuilt",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    withMachine(async ({ paths }) => {
+      Deno.writeTextFileSync(paths.state, "{", { mode: 0o600 });
+      Deno.writeTextFileSync(paths.overlay, "disk");
+      Deno.chownSync(paths.overlay, 64055, 64055);
+      assert.deepEqual((await loadState(paths))?.record.first_boot, { kind: "done", scripts: {} });
+      // What is not given away by libvirt has to be ours.
+      Deno.chownSync(paths.state, 64055, 64055);
+      await assert.rejects(loadState(paths), (e: RumError) => e.code === "not_owner");
+    }),
+});
+
 Deno.test("parseRecord: a first boot of an unknown kind counts as done, a migration runs step by step", () => {
   const record = newRecord({
     id: "0123abcd",
