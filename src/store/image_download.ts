@@ -15,7 +15,15 @@ import { systemClock } from "../base/clock.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { fileError } from "./ownership.ts";
 import { requireFreeSpace } from "./free_space.ts";
-import { type Fetch, networkError, request, stallWatch, Unreachable } from "./image_fetch.ts";
+import {
+  type Fetch,
+  networkError,
+  request,
+  STALL_MS,
+  stallWatch,
+  Unreachable,
+  untilAborted,
+} from "./image_fetch.ts";
 import { rejectOtherKinds } from "./image_inspect.ts";
 import { removeIfThere } from "./image_layout.ts";
 import {
@@ -52,7 +60,6 @@ export interface Downloaded {
   readonly etag?: string;
 }
 
-const STALL_MS = 60_000;
 const PROGRESS_MS = 200;
 /** Enough of a head to know an error page by. */
 const HEAD = 1024;
@@ -234,20 +241,6 @@ function contentRange(
   const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
   if (match === null) return undefined;
   return { start: Number(match[1]), total: match[2] === "*" ? undefined : Number(match[2]) };
-}
-
-/** A read that hangs inside the HTTP client still ends with the signal. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    // The same abort ends the read too; somebody has to have heard of it.
-    work.catch(() => {});
-    return Promise.reject(signal.reason);
-  }
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  return promise;
 }
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

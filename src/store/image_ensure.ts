@@ -178,6 +178,7 @@ async function ensureNamed(
         signal,
         allowHttp: false,
         fetch: options.fetch,
+        stallMs: options.stallMs,
       });
       const found = checksumFor(text, file);
       if (found !== undefined) return found;

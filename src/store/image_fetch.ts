@@ -17,6 +17,8 @@ export interface RequestOptions {
   readonly fetch?: Fetch;
 }
 
+/** So long without a byte, and a download has stalled. */
+export const STALL_MS = 60_000;
 const MAX_REDIRECTS = 10;
 const MAX_TEXT = 4 * 1024 * 1024;
 
@@ -34,7 +36,7 @@ export async function request(start: string, options: RequestOptions): Promise<R
     requireHttps(url, start, options.allowHttp);
     const response = await get(url, options);
     if (response.status < 300 || response.status >= 400 || response.status === 304) {
-      return await accepted(response, url);
+      return await accepted(response, url, options);
     }
     await response.body?.cancel().catch(() => {});
     const to = response.headers.get("location");
@@ -52,13 +54,25 @@ export async function request(start: string, options: RequestOptions): Promise<R
   );
 }
 
-/** A small text (a checksum file), read whole. */
-export async function requestText(url: string, options: RequestOptions): Promise<string> {
-  const response = await request(url, options);
+/**
+ * A small text (a checksum file), read whole.
+ *
+ * @throws {RumError} `image_stalled` when the server takes the request and says nothing more
+ */
+export async function requestText(
+  url: string,
+  options: RequestOptions & { readonly stallMs?: number },
+): Promise<string> {
+  using watch = stallWatch(url, options.stallMs ?? STALL_MS, options.signal, "run it again");
+  const response = await request(url, { ...options, signal: watch.signal });
+  const reader = (response.body ?? new Blob([]).stream()).getReader();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
-    for await (const chunk of response.body ?? []) {
+    for (;;) {
+      watch.alive();
+      const { value: chunk } = await untilAborted(reader.read(), watch.signal);
+      if (chunk === undefined) break;
       if ((bytes += chunk.length) > MAX_TEXT) {
         throw new RumError(
           "image_download",
@@ -68,7 +82,9 @@ export async function requestText(url: string, options: RequestOptions): Promise
       chunks.push(chunk);
     }
   } catch (error) {
-    throw networkError(error, url, options.signal);
+    throw networkError(error, url, watch.signal);
+  } finally {
+    await reader.cancel().catch(() => {});
   }
   return await new Blob(chunks as BlobPart[]).text();
 }
@@ -104,8 +120,14 @@ async function get(url: string, options: RequestOptions): Promise<Response> {
   }
 }
 
-async function accepted(response: Response, url: string): Promise<Response> {
-  if (response.ok || response.status === 416) return response;
+async function accepted(
+  response: Response,
+  url: string,
+  { headers }: RequestOptions,
+): Promise<Response> {
+  // "No such range" answers only who asked for one; asking such a server again has no end.
+  const ranged = headers?.range !== undefined;
+  if (response.ok || (ranged && response.status === 416)) return response;
   const text = `Cannot fetch ${url}: the server answers HTTP ${response.status}` +
     (response.statusText === "" ? "" : ` ${response.statusText}`);
   await response.body?.cancel().catch(() => {});
@@ -131,11 +153,26 @@ export function networkError(error: unknown, url: string, signal?: AbortSignal):
   );
 }
 
+/** A read that hangs inside the HTTP client still ends with the signal. */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) {
+    // The same abort ends the read too; somebody has to have heard of it.
+    work.catch(() => {});
+    return Promise.reject(signal.reason);
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  return promise;
+}
+
 /** Aborts with `image_stalled` unless `alive` is called every `stallMs`. */
 export function stallWatch(
   what: string,
   stallMs: number,
   signal: AbortSignal | undefined,
+  hint = "run it again: it goes on where it stopped",
 ): { signal: AbortSignal; alive: () => void } & Disposable {
   const linked = linkedAbort(signal);
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -146,7 +183,7 @@ export function stallWatch(
         new RumError(
           "image_stalled",
           `The download of ${what} stalled: no byte for ${Math.round(stallMs / 1000)} s`,
-          { hint: "run it again: it goes on where it stopped" },
+          { hint },
         ),
       );
     }, stallMs);

@@ -1,5 +1,6 @@
 /** Every way a download or an image can be bad: one code, one clear sentence, nothing left behind. */
 import assert from "node:assert/strict";
+import { lookUpEntry, sourceFor } from "../../src/image/catalogue.ts";
 import { addPin } from "../../src/store/rum_lock.ts";
 import { bench, failure, fetchImage, makeImage, qemuImg, sha256, site } from "./image_support.ts";
 
@@ -150,6 +151,49 @@ Deno.test("no byte for the stall time: image_stalled, the part is kept", async (
   );
   assert.match(error.hint!, /goes on where it stopped/);
   assert.ok((await b.left()).some((path) => path.endsWith(".part")));
+});
+
+for (
+  const [title, how] of [
+    ["is not answered", { silent: true }],
+    ["stops half-way", { hangAfter: 100 }],
+  ] as const
+) {
+  Deno.test(`a checksum file that ${title}: image_stalled, and the image is free for others`, async () => {
+    await using b = await bench();
+    await using s = site();
+    const { checksumUrls } = sourceFor(lookUpEntry("debian-12"), "x86_64");
+    s.put(new URL(checksumUrls[0]).pathname, "0".repeat(5000), how);
+    const options = { fetch: s.fetch, stallMs: 1500, signal: AbortSignal.timeout(30_000) };
+    for (let time = 0; time < 2; time++) {
+      const error = await failure(
+        fetchImage(b, { base: "debian-12", kind: "name" }, options),
+        "image_stalled",
+        /The download of https:\/\/cloud\.debian\.org\/.*SHA512SUMS stalled: no byte for/,
+      );
+      assert.equal(error.hint, "run it again");
+    }
+    assert.deepEqual(await b.left(), []);
+  });
+}
+
+Deno.test("a server that has no such range for whoever asks for none: said so, not asked again and again", async () => {
+  await using b = await bench();
+  await using s = site();
+  const image = await makeImage(b.folder);
+  const config = { base: s.url("/x.qcow2"), sha256: sha256(image) };
+  const options = { retries: 0, signal: AbortSignal.timeout(30_000) };
+  const refused = /answers HTTP 416/;
+  s.put("/x.qcow2", "", { status: 416 });
+  await failure(fetchImage(b, config, options), "image_download", refused);
+  assert.deepEqual(s.requests, ["GET /x.qcow2"]);
+  // With a part there is a range to ask for; without it once more, and that is all.
+  s.put("/x.qcow2", image, { cutAfter: 100_000 });
+  await failure(fetchImage(b, config, options), "image_corrupt", /truncated/);
+  s.put("/x.qcow2", "", { status: 416 });
+  await failure(fetchImage(b, config, options), "image_download", refused);
+  assert.match(s.requests.slice(2).join(), /^GET \/x\.qcow2 bytes=[1-9]\d*-,GET \/x\.qcow2$/);
+  assert.deepEqual(await b.left(), []);
 });
 
 Deno.test("an abort ends a download at once with the caller's own reason", async () => {

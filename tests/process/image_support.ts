@@ -76,6 +76,8 @@ export interface Misbehaviour {
   readonly cutAfter?: number;
   /** Sends that many bytes of the body and then nothing more. */
   readonly hangAfter?: number;
+  /** Takes the request and says nothing, not even a status. */
+  readonly silent?: boolean;
   /** Waits so long before each 16 KiB. */
   readonly slowMs?: number;
   readonly status?: number;
@@ -136,7 +138,12 @@ function answer(
   how: Misbehaviour,
   request: Request,
   stopped: AbortSignal,
-): Response {
+): Response | Promise<Response> {
+  if (how.silent) {
+    return new Promise((resolve) => {
+      stopped.addEventListener("abort", () => resolve(new Response()), { once: true });
+    });
+  }
   if (how.redirect !== undefined) {
     return new Response(null, { status: 302, headers: { location: how.redirect } });
   }
