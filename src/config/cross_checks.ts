@@ -6,6 +6,7 @@
 import * as posix from "../base/posix_path.ts";
 import { nearest } from "../base/typo.ts";
 import { findEntry, nearestName } from "../image/catalogue.ts";
+import { QEMU_DOORS, uriKind } from "../plan/uri.ts";
 import { bindsOverlap, isAddress, isUnicastIPv4 } from "./addresses.ts";
 import { dotted, type KeyPath, type Mistake, quoted, tableName } from "./diagnostics.ts";
 import { imageKind } from "./image_kind.ts";
@@ -27,6 +28,7 @@ export function crossCheck(tree: Tree): Mistake[] {
     checkPorts,
     checkAutoPorts,
     checkServices,
+    checkHypervisor,
   ].flatMap((check) => check(tree));
 }
 
@@ -128,7 +130,8 @@ export function normalTarget(target: string): string {
   return normal === "/" ? normal : normal.replace(/\/+$/, "");
 }
 
-const GUEST_OWN = ["/proc", "/sys", "/dev", "/run/rum", "/var/lib/rum"];
+/** The guest's and the agent's: nothing may be mounted into them, nor above them and so hide them. */
+const GUEST_OWN = ["/proc", "/sys", "/dev", "/run/rum", "/var/lib/rum", "/var/run/rum"];
 
 function checkTargets(tree: Tree): Mistake[] {
   const mistakes: Mistake[] = [];
@@ -139,9 +142,12 @@ function checkTargets(tree: Tree): Mistake[] {
       mistakes.push(wrongValue(at, textOf(table, "target"), "a path without .."));
       return;
     }
-    if (target === "/" || GUEST_OWN.some((own) => contains(own, target))) {
+    const hidden = target === "/" || GUEST_OWN.some((own) => contains(own, target))
+      ? target
+      : GUEST_OWN.find((own) => contains(target, own));
+    if (hidden !== undefined) {
       mistakes.push(
-        wrongValue(at, target, `a folder that does not hide the guest's own ${target}`),
+        wrongValue(at, target, `a folder that does not hide the guest's own ${hidden}`),
       );
       return;
     }
@@ -328,4 +334,10 @@ function checkAutoPorts(tree: Tree): Mistake[] {
     }
   }
   return mistakes;
+}
+
+function checkHypervisor(tree: Tree): Mistake[] {
+  const uri = textOf(tableAt(tree, "advanced") ?? {}, "libvirt_uri");
+  if (uri === undefined || uri === "auto" || uriKind(uri) !== undefined) return [];
+  return [wrongValue(["advanced", "libvirt_uri"], uri, `auto or a door to QEMU: ${QEMU_DOORS}`)];
 }

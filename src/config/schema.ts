@@ -5,6 +5,7 @@
  * unknown drive) is in cross_checks.ts.
  */
 import * as v from "valibot";
+import { QCOW2_MAX_SIZE } from "../image/qcow2.ts";
 import { HOOK_EVENTS } from "./hook_events.ts";
 import {
   address,
@@ -44,7 +45,11 @@ const resources = v.strictObject({
     whole(256, 2 ** 24, "a number of MiB"),
     "Memory in MiB; another way to write `memory`.",
   ),
-  disk: key(size(256 * MIB), "20G", "Size of the root disk; growing it later grows the guest's."),
+  disk: key(
+    size(256 * MIB, QCOW2_MAX_SIZE),
+    "20G",
+    "Size of the root disk; growing it later grows the guest's.",
+  ),
 });
 
 const networkInterface = v.strictObject({
@@ -107,7 +112,7 @@ const mount = v.strictObject({
   inotify: key(v.boolean(), false, "Pass the host's file changes on to watchers in the guest."),
 });
 
-const drive = v.strictObject({ size: must(size(MIB), "Size of the disk.") });
+const drive = v.strictObject({ size: must(size(MIB, QCOW2_MAX_SIZE), "Size of the disk.") });
 
 const fileSystem = v.strictObject({
   drive: maybe(driveName, "The drive it is on."),

@@ -66,20 +66,22 @@ const SIZE_PATTERN = /^\s*\d+(\.\d+)?\s*([KMGTkmgt]([iI]?[bB])?|[bB])?\s*$/;
 const SIZE_WANTED = "a size such as 512M, 2G or 20GiB";
 
 /** A size as text or as bytes. */
-export function size(minBytes: number) {
-  const wanted = `at least ${formatSize(minBytes)}`;
+export function size(minBytes: number, maxBytes = 2 ** 50) {
+  const least = `at least ${formatSize(minBytes)}`;
+  const most = `at most ${formatSize(maxBytes)}`;
   return either(
     v.pipe(
       v.string(),
       v.regex(SIZE_PATTERN, SIZE_WANTED),
       v.check((s) => parseSize(s) !== undefined, "a size that can exist: a whole number of bytes"),
-      v.check((s) => (parseSize(s) ?? 0) >= minBytes, wanted),
+      v.check((s) => (parseSize(s) ?? 0) >= minBytes, least),
+      v.check((s) => (parseSize(s) ?? 0) <= maxBytes, most),
     ),
     v.pipe(
       v.number(),
       v.integer(SIZE_WANTED),
-      v.minValue(minBytes, wanted),
-      v.maxValue(2 ** 50, "at most 1024 T"),
+      v.minValue(minBytes, least),
+      v.maxValue(maxBytes, most),
     ),
   );
 }

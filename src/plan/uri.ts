@@ -63,6 +63,10 @@ export function embedUri(root: string): string {
   return `qemu:///embed?root=${root.split("/").map(encodeURIComponent).join("/")}`;
 }
 
+/** In sentences about a URI that is none of them. */
+export const QEMU_DOORS =
+  "qemu:///system, qemu:///session, qemu:///embed or qemu+ssh://HOST/system";
+
 /** What kind of door a URI is; undefined when rum cannot use it. */
 export function uriKind(uri: string): HypervisorChoice["kind"] | undefined {
   const match = /^(qemu|test|fake)(\+[a-z0-9]+)?:\/\/([^/?#]*)(\/[^?#]*)?/.exec(uri);
@@ -83,8 +87,7 @@ function explicit(facts: UriFacts): HypervisorChoice {
   if (kind === undefined) {
     throw new RumError(
       "config_invalid",
-      `Cannot use libvirt_uri "${facts.wanted}": rum drives QEMU, so it wants qemu:///system, ` +
-        "qemu:///session, qemu:///embed or qemu+ssh://HOST/system",
+      `Cannot use libvirt_uri "${facts.wanted}": rum drives QEMU, so it wants ${QEMU_DOORS}`,
       { hint: 'Set libvirt_uri = "auto" under [advanced]' },
     );
   }

@@ -207,7 +207,47 @@ const MISTAKES: readonly (readonly [name: string, text: string, ...wanted: strin
     "[advanced]\nlibvirt_uri='system'",
     "4:13 wrong_value advanced.libvirt_uri",
   ],
+  [
+    "a URI of a hypervisor that is not QEMU",
+    "[advanced]\nlibvirt_uri='xen:///system'",
+    "4:13 wrong_value advanced.libvirt_uri",
+  ],
+  [
+    "a URI of no door of QEMU's",
+    "[advanced]\nlibvirt_uri='qemu:///sytem'",
+    "4:13 wrong_value advanced.libvirt_uri",
+  ],
+  [
+    "a disk and drives larger than a disk can be",
+    "[resources]\ndisk='16.1T'\n[drives]\na={size='20T'}\nb={size=17592186044417}",
+    "4:6 wrong_value resources.disk",
+    "6:9 wrong_value drives.a.size",
+    "7:9 wrong_value drives.b.size",
+  ],
+  ...["/var", "/var/lib/", "/run", "/var/run", "/run/rum/x", "/", "/dev"].map((target) =>
+    [
+      `a mount on ${target}, which hides what is the guest's own`,
+      `[[mounts]]\nsource='.'\ntarget='${target}'`,
+      "5:8 wrong_value mounts[0].target",
+    ] as const
+  ),
 ];
+
+Deno.test("a file system may be as large as a disk can be, beside what is the guest's own", async () => {
+  await good(
+    `${IMAGE}[resources]\ndisk='16T'\n[drives.a]\nsize=17592186044416\n` +
+      ["/home", "/srv", "/var/lib/docker", "/var/log", "/run/user", "/opt"]
+        .map((target) => `[[mounts]]\nsource='.'\ntarget='${target}'\n`).join(""),
+  );
+});
+
+Deno.test("a target that would hide the agent's folder names it", async () => {
+  const result = await check(`${IMAGE}[[mounts]]\nsource='.'\ntarget='/var'`);
+  assert.match(
+    result.kind === "bad" ? result.diagnostics[0].message : "",
+    /"\/var"; wanted a folder that does not hide the guest's own \/var\/lib\/rum/,
+  );
+});
 
 for (const [name, text, ...wanted] of MISTAKES) {
   Deno.test(`config mistake: ${name}`, async () => {
