@@ -10,7 +10,7 @@
  *
  * Per source one lock: of two processes that want one image, one fetches and the other finds it.
  */
-import { RumError } from "../base/errors.ts";
+import { type ErrorCode, RumError } from "../base/errors.ts";
 import { checksumFor } from "../image/checksums.ts";
 import { lookUpEntry, sourceFor } from "../image/catalogue.ts";
 import type { ImageConfig } from "../config/types.ts";
@@ -67,6 +67,8 @@ export interface EnsuredImage extends CachedImage {
 
 const LOCK_DEADLINE_MS = 2 * 60 * 60_000;
 const ATTEMPTS_MAX = 3;
+/** A rum.lock that is not ours to write, or whose place something else took: no reason to fail. */
+const CANNOT_PIN: readonly ErrorCode[] = ["permission_denied", "not_owner", "state_invalid"];
 
 /**
  * @throws {RumError} `image_not_found`, `image_download`, `image_stalled`, `image_checksum`,
@@ -238,7 +240,7 @@ async function ensureUrl(
     await addPin(lockFile, url, ensured.digest);
     return { ...ensured, verifiedBy };
   } catch (error) {
-    if (!(error instanceof RumError) || error.code !== "permission_denied") throw error;
+    if (!(error instanceof RumError) || !CANNOT_PIN.includes(error.code)) throw error;
     const note = `${url} could not be pinned, its bytes may change unnoticed: ${error.message}`;
     return { ...ensured, verifiedBy, notes: [...ensured.notes, note] };
   }

@@ -271,6 +271,33 @@ Deno.test("a URL is pinned in rum.lock at first use, and its pin is enforced", a
   assert.deepEqual([...await readPins(lockFile)], [[config.base, sha256(image)]]);
 });
 
+Deno.test({
+  name:
+    "a rum.lock of somebody else's is read and left alone, and a URL that cannot be pinned is said",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    await using b = await bench();
+    await using s = site();
+    const lockFile = `${b.folder}/rum.lock`;
+    const pins = formatPins(new Map([["https://images.example/y.qcow2", "1".repeat(64)]]));
+    await Deno.writeTextFile(lockFile, pins);
+    await Deno.chown(lockFile, 1000, 1000);
+    const image = await makeImage(b.folder);
+    s.put("/x.qcow2", image);
+    s.put("/y.qcow2", image);
+    const options = { fetch: s.fetch, lockFile };
+    const got = await fetchImage(b, { base: "https://images.example/x.qcow2" }, options);
+    assert.equal(got.digest, sha256(image));
+    assert.match(got.notes.join(), /x\.qcow2 could not be pinned.*belongs to uid 1000/);
+    await failure(
+      fetchImage(b, { base: "https://images.example/y.qcow2" }, options),
+      "image_checksum",
+      /and the pin in .*rum\.lock wants/,
+    );
+    assert.equal(await Deno.readTextFile(lockFile), pins);
+  },
+});
+
 Deno.test("rum.lock is sorted, keeps other pins, and is refused when it is not ours", async () => {
   await using b = await bench();
   const [x, y] = ["1".repeat(64), "2".repeat(64)];
