@@ -11,6 +11,7 @@ import { bootId, isHolderAlive } from "./flock.ts";
 import { readForwards } from "./forwards_file.ts";
 import { readConfigPath } from "./machine_folder.ts";
 import { checkOwnFolder } from "./ownership.ts";
+import { isOfAnotherBoot } from "./recorded_power.ts";
 import { readState } from "./state_file.ts";
 
 export interface ListedMachine {
@@ -125,23 +126,18 @@ async function listOne(
 
 /** Wanted running, and recorded in another boot of the host that it ran on. */
 export function isLostWithHost(
-  { desired, host_boot_id, hypervisor }: Pick<
-    MachineRecord,
-    "desired" | "host_boot_id" | "hypervisor"
-  >,
+  record: Pick<MachineRecord, "desired" | "host_boot_id" | "hypervisor">,
   boot: string,
 ): boolean {
-  return desired === "running" && host_boot_id !== undefined && host_boot_id !== boot &&
-    hypervisor?.kind !== "remote";
+  return record.desired === "running" && isOfAnotherBoot(record, boot);
 }
 
 const NEEDS_POWER = ["starting", "provisioning", "running", "paused", "stopping"];
 
-/** What was running in another boot of the host, or under a QEMU that is gone, runs no more. */
+/** What was running in another boot of its host, or under a QEMU that is gone, runs no more. */
 function phaseNow(record: MachineRecord, boot: string, qemuAlive: boolean | undefined): string {
   if (!NEEDS_POWER.includes(record.phase.kind)) return record.phase.kind;
-  const rebooted = record.host_boot_id !== undefined && record.host_boot_id !== boot;
-  return rebooted || qemuAlive === false ? "stopped" : record.phase.kind;
+  return isOfAnotherBoot(record, boot) || qemuAlive === false ? "stopped" : record.phase.kind;
 }
 
 async function exists(path: string): Promise<boolean> {

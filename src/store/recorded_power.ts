@@ -17,13 +17,17 @@ export async function recordedPower(paths: MachinePaths): Promise<"on" | "off"> 
 
 export async function powerOf(record: MachineRecord): Promise<"on" | "off"> {
   const { qemu } = record;
-  // Nothing of this host outlives its boot; a remote host has its own.
-  const here = record.hypervisor?.kind !== "remote";
-  if (here && record.host_boot_id !== undefined && record.host_boot_id !== await bootId()) {
-    return "off";
-  }
+  if (isOfAnotherBoot(record, await bootId())) return "off";
   if (qemu !== undefined) {
     return (await processIdentity(qemu.pid))?.start_time === qemu.start_time ? "on" : "off";
   }
   return POWERED.has(record.phase.kind) && record.phase.text !== "failed (off)" ? "on" : "off";
+}
+
+/** Nothing of this host outlives its boot; a remote host has its own. */
+export function isOfAnotherBoot(
+  { host_boot_id, hypervisor }: Pick<MachineRecord, "host_boot_id" | "hypervisor">,
+  boot: string,
+): boolean {
+  return host_boot_id !== undefined && host_boot_id !== boot && hypervisor?.kind !== "remote";
 }

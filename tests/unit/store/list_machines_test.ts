@@ -79,3 +79,32 @@ Deno.test("listMachines: a hundred folders, broken ones among them, are a hundre
     assert.deepEqual(rows.map((r) => r.name), rows.map((r) => r.name).toSorted());
   });
 });
+
+Deno.test("listMachines: a machine on a remote host runs on through a reboot of this one", async () => {
+  await withFolder(async (home) => {
+    const rum = rumPaths({ uid: Deno.uid() ?? 0, home, xdgDataHome: `${home}/data` });
+    for (const [id, kind] of [["abc00000", "remote"], ["abc00001", "system"]] as const) {
+      const paths = machinePaths(rum, id);
+      await ensureMachineFolder(rum, paths);
+      await saveState(paths, {
+        ...newRecord({
+          id,
+          uuid: "00000000-0000-5000-8000-000000000000",
+          name: kind,
+          hypervisorName: `rum-${kind}-${id}`,
+          configPath: `${home}/rum.toml`,
+          rumVersion: "0.1.0",
+          now: "2026-01-01T00:00:00Z",
+        }),
+        desired: "running",
+        phase: { kind: "running", text: "running", since: "2026-01-01T00:00:00Z" },
+        hypervisor: { uri: "qemu+ssh://host/system", kind, reason: "rum.toml names it" },
+        host_boot_id: "another-boot",
+      });
+    }
+    assert.deepEqual(
+      (await listMachines(rum)).map(({ name, phase, lostWithHost }) => [name, phase, lostWithHost]),
+      [["remote", "running", undefined], ["system", "stopped", true]],
+    );
+  });
+});
