@@ -5,7 +5,7 @@
  */
 import type { MachineRecord } from "../machine/record.ts";
 import type { MachinePaths } from "../plan/paths.ts";
-import { bootId, processIdentity } from "./flock.ts";
+import { bootId, isHolderAlive } from "./flock.ts";
 import { readState } from "./state_file.ts";
 
 const POWERED = new Set(["starting", "provisioning", "running", "paused", "failed", "stopping"]);
@@ -19,7 +19,8 @@ export async function powerOf(record: MachineRecord): Promise<"on" | "off"> {
   const { qemu } = record;
   if (isOfAnotherBoot(record, await bootId())) return "off";
   if (qemu !== undefined) {
-    return (await processIdentity(qemu.pid))?.start_time === qemu.start_time ? "on" : "off";
+    // Where nobody reaps (a container), a QEMU that ended stays a zombie for long: no power.
+    return await isHolderAlive({ ...qemu, boot_id: await bootId() }) ? "on" : "off";
   }
   return POWERED.has(record.phase.kind) && record.phase.text !== "failed (off)" ? "on" : "off";
 }
