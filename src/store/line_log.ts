@@ -41,7 +41,8 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
   let pendingChars = 0;
   let lost = 0;
   let closed = false;
-  // A writer that was killed may have left half a line: the first of this one begins its own.
+  // A writer that was killed, or a disk that was full, may have left half a line: what is written
+  // next begins its own.
   let mend = true;
   let running: Promise<void> | undefined;
 
@@ -60,6 +61,7 @@ export function openLineLog(path: string, options: LineLogOptions = {}): LineLog
         lost = 0;
       } catch {
         lost += lines.length;
+        mend = true;
       }
     }
     running = undefined;

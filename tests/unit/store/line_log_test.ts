@@ -102,3 +102,43 @@ Deno.test("line log: a symlink in its place is not followed", () =>
     await log.close();
     assert.equal(await Deno.readTextFile(`${path}.target`), "mine\n");
   }));
+
+const mount = (...args: string[]) => new Deno.Command(args[0], { args: args.slice(1) }).output();
+
+Deno.test({
+  name: "line log: what a full disk tore is a line of its own, and so is the notice about it",
+  // Only root may mount a small disk.
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    inFolder(async (path) => {
+      const folder = path.slice(0, path.lastIndexOf("/"));
+      const mounted = await mount(
+        ...["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", folder],
+      );
+      if (!mounted.success) return;
+      try {
+        const log = openLineLog(path);
+        const write = async (text: string) => {
+          log.line(AT, "out", text);
+          await log.flush();
+        };
+        await write("first");
+        await Deno.writeFile(`${folder}/fill`, new Uint8Array(56 * 1024));
+        await write("b".repeat(9000));
+        await write("c".repeat(9000));
+        await Deno.remove(`${folder}/fill`);
+        await write("after");
+        await log.close();
+        const [first, torn, notice, after, ...more] = await tailLog(path);
+        assert.equal(first.text, "first");
+        assert.match(torn.text, /^b+$/);
+        assert.deepEqual([notice.stream, notice.text], [
+          "err",
+          "[2 lines could not be written to this log]",
+        ]);
+        assert.deepEqual([after.text, more], ["after", []]);
+      } finally {
+        await mount("umount", folder);
+      }
+    }),
+});
