@@ -17,6 +17,7 @@ import { type Target, targetOf } from "./target.ts";
 import { terminalOf } from "./terminal.ts";
 import { ensureTrusted } from "./trust.ts";
 import type { Context, VerbCall } from "./verb.ts";
+import { upEnd } from "./up_end.ts";
 import { waitForDaemon } from "./verdict.ts";
 
 export async function run(context: Context, call: VerbCall): Promise<number> {
@@ -156,6 +157,7 @@ async function stay(
   using keys = context.stdinIsTerminal ? detachKey(() => interrupts.detach()) : undefined;
   void keys;
   const over = new AbortController();
+  const end = upEnd();
   // Also where nothing happens any more: a bystander's interrupt, a machine that is off by now.
   interrupts.answered.then(() => over.abort());
   try {
@@ -168,9 +170,7 @@ async function stay(
       onEvent(event) {
         const machine = event as unknown as MachineEvent;
         observer.event(machine);
-        if (machine.kind === "phase" && ["stopped", "over", "absent"].includes(machine.phase)) {
-          over.abort();
-        }
+        if (end.event(machine)) over.abort();
       },
     });
     await Promise.race([watched, interrupts.deaf]);
@@ -178,7 +178,7 @@ async function stay(
     if (toRumError(thrown).code === "daemon_hung") throw thrown;
     if (!over.signal.aborted && !interrupts.ended) throw thrown;
   }
-  const { code, did } = await interrupts.result();
+  const { code, did } = interrupts.ended ? await interrupts.result() : end.result();
   out.document("up", { did, exit: code, id: target.id }, () => sentenceOf(did, target));
   return code;
 }
@@ -236,7 +236,7 @@ function interruptsTo(
     },
     async result() {
       if (left) return { code: EXIT.ok, did: "detached" };
-      return await answer ?? { code: EXIT.ok, did: "stopped" };
+      return await answer!;
     },
     [Symbol.dispose]() {
       deaf[Symbol.dispose]();
@@ -272,6 +272,8 @@ function sentenceOf(did: string, target: Target): string {
     case "detached":
     case "left":
       return "The machine runs on; rum down stops it.";
+    case "destroyed":
+      return "The machine and its disks are gone.";
     case "wiped":
       return "Interrupted in the first boot: the half-made machine was removed.";
     case "cancelled":

@@ -284,6 +284,40 @@ Deno.test("interrupt: running, detached: an observer's Ctrl+C leaves, and says h
   assert.equal((await world.status()).phase, "running");
 });
 
+Deno.test("up ends with daemon stop: it says that the machine runs on", async () => {
+  await using world = await fakeWorld({ prefix: "rum-int-" });
+  const up = start(world, ["up", "--attach"]);
+  await phase(world, /^running \(attached, ready/);
+  await world.ok(["daemon", "stop"]);
+  const { code, text } = await up.ended;
+  assert.equal(code, 0, text);
+  assert.match(text, /runs on; rum down stops it/);
+  assert.doesNotMatch(text, /The machine is off/);
+  assert.ok(await world.powered());
+});
+
+Deno.test("up ends with destroy by somebody else: it says that the disks are gone", async () => {
+  await using world = await fakeWorld({ prefix: "rum-int-" });
+  const up = start(world, ["up", "--attach"]);
+  await phase(world, /^running \(attached, ready/);
+  await world.ok(["destroy", "-y"]);
+  const { code, text } = await up.ended;
+  assert.equal(code, 0, text);
+  assert.match(text, /The machine and its disks are gone/);
+  assert.doesNotMatch(text, /nothing was deleted/);
+});
+
+Deno.test("up ends with a machine that died: its failure, and never exit 0", async () => {
+  await using world = await fakeWorld({ prefix: "rum-int-" });
+  const up = start(world, ["-o", "json", "up", "--attach"]);
+  await phase(world, /^running \(attached, ready/);
+  kill((await world.record())!.pid!);
+  const { code, text } = await up.ended;
+  assert.equal(code, 9, text);
+  assert.match(text, /"type":"error".*"code":"start_failed"/);
+  assert.doesNotMatch(text, /"did":"stopped"/);
+});
+
 for (const how of ["SIGKILL", "SIGHUP"] as const) {
   Deno.test(`an owner that dies by ${how} in the first boot: it goes on, detached`, async () => {
     await using world = await fakeWorld({
