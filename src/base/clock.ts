@@ -2,6 +2,8 @@
  * Time as a value that can be handed in, so that back-off, uptime and deadlines are tested by
  * turning a clock and not by sleeping. `monotonicMs` never goes back; `now` may (NTP, resume).
  */
+import { longTimer } from "./long_timer.ts";
+
 export interface Clock {
   now(): Date;
   monotonicMs(): number;
@@ -17,13 +19,13 @@ export const systemClock: Clock = {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = () => {
-        clearTimeout(timer);
+        timer.cancel();
         reject(signal!.reason);
       };
-      const timer = setTimeout(() => {
+      const timer = longTimer(ms, () => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
-      }, ms);
+      });
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   },

@@ -3,7 +3,9 @@
  * host) timers that are due run before what has arrived meanwhile is read; so a turn more is given to
  * reading before silence is concluded.
  */
-export function patientTimer(ms: number, conclude: () => void): { cancel(): void } {
-  let timer = setTimeout(() => timer = setTimeout(conclude, 0), ms);
-  return { cancel: () => clearTimeout(timer) };
+import { type LongTimer, longTimer } from "./long_timer.ts";
+
+export function patientTimer(ms: number, conclude: () => void): LongTimer {
+  let timer = longTimer(ms, () => timer = longTimer(0, conclude));
+  return { cancel: () => timer.cancel() };
 }

@@ -9,6 +9,7 @@
  */
 import { joined } from "../base/joined.ts";
 import { EXIT, OWN_FAILURE, RumError, toRumError } from "../base/errors.ts";
+import { longTimer } from "../base/long_timer.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { BytesEvent, ExecParams, ExecResult } from "../protocol/daemon.ts";
 import { daemonClient } from "./daemon_client.ts";
@@ -122,8 +123,8 @@ function forwardSignals(client: DaemonClient, callOff: (reason: RumError) => voi
 }
 
 function alarm(ms: number, ring: () => void): Disposable {
-  const timer = setTimeout(ring, Math.min(ms, 2 ** 31 - 1));
-  return { [Symbol.dispose]: () => clearTimeout(timer) };
+  const timer = longTimer(ms, ring);
+  return { [Symbol.dispose]: () => timer.cancel() };
 }
 
 interface ProgramOutput {

@@ -2,6 +2,7 @@
  * `--timeout` of a verb whose machine is left to go on: it ends the waiting and nothing else.
  */
 import { RumError } from "../base/errors.ts";
+import { longTimer } from "../base/long_timer.ts";
 import { formatDuration } from "../base/units.ts";
 import type { Context } from "./verb.ts";
 
@@ -15,9 +16,9 @@ export function lateness(
   const { timeoutMs } = context.globals;
   const { promise: never, reject } = Promise.withResolvers<never>();
   never.catch(() => {});
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
+  const timer = timeoutMs === undefined ? undefined : longTimer(timeoutMs, () => {
     const sentence = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)}`;
     reject(new RumError("timeout", `${sentence}; ${left()}`, { hint }));
-  }, timeoutMs);
-  return { never, [Symbol.dispose]: () => clearTimeout(timer) };
+  });
+  return { never, [Symbol.dispose]: () => timer?.cancel() };
 }

@@ -3,6 +3,7 @@
  * whatever it throws into a sentence and a code. The only place that reads the process's state.
  */
 import { EXIT, OWN_FAILURE, RumError, toRumError } from "../base/errors.ts";
+import { longTimer } from "../base/long_timer.ts";
 import { formatDuration } from "../base/units.ts";
 import type { HostEnv } from "../plan/paths.ts";
 import { rumPaths } from "../plan/paths.ts";
@@ -88,14 +89,16 @@ async function call(
   Deno.addSignalListener("SIGTERM", onTerm);
   const { timeoutMs } = parsed.globals;
   let late: RumError | undefined;
-  const timer = timeoutMs === undefined || parsed.spec.keepsTime ? undefined : setTimeout(() => {
-    const verb = parsed.call.verb.join(" ");
-    const sentence = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)}`;
-    late = new RumError("timeout", `${sentence} and was called off`, {
-      hint: `rum ${verb} --help`,
+  const timer = timeoutMs === undefined || parsed.spec.keepsTime
+    ? undefined
+    : longTimer(timeoutMs, () => {
+      const verb = parsed.call.verb.join(" ");
+      const sentence = `"rum ${verb}" took longer than ${formatDuration(timeoutMs)}`;
+      late = new RumError("timeout", `${sentence} and was called off`, {
+        hint: `rum ${verb} --help`,
+      });
+      interrupts.abort(late);
     });
-    interrupts.abort(late);
-  }, timeoutMs);
   try {
     const exit = await module.run(context, parsed.call);
     // What only follows ends there without a word of its own.
@@ -106,7 +109,7 @@ async function call(
     const off = interrupts.signal.aborted && toRumError(thrown).code === "cancelled";
     throw late ?? (off ? interrupts.signal.reason : thrown);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
     Deno.removeSignalListener("SIGINT", onInt);
     Deno.removeSignalListener("SIGTERM", onTerm);
   }

@@ -4,6 +4,7 @@
  * Ctrl+C, whose meaning is the state machine's to decide. `--serve` is the daemon itself.
  */
 import { EXIT, RumError, toRumError } from "../base/errors.ts";
+import { timeoutSignal } from "../base/long_timer.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver, type Observer } from "../ui/observer.ts";
@@ -39,9 +40,9 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     attach: options.attach === true,
     ...(reset === undefined ? {} : { reset }),
   };
-  const deadline = context.globals.timeoutMs === undefined
-    ? undefined
-    : AbortSignal.timeout(context.globals.timeoutMs);
+  const { timeoutMs } = context.globals;
+  using late = timeoutMs === undefined ? undefined : timeoutSignal(timeoutMs);
+  const deadline = late?.signal;
   for (let attempt = 1;; attempt++) {
     await using client = await startedDaemon(context, target);
     try {

@@ -11,6 +11,7 @@
  * cancel or deadline ends the client's waiting, not the work.
  */
 import { RumError, toRumError } from "../base/errors.ts";
+import { type LongTimer, longTimer } from "../base/long_timer.ts";
 import { encodeFrame, type FrameWriter } from "./frames.ts";
 import { InputQueue, OfferQueue } from "./rpc_queue.ts";
 import {
@@ -43,7 +44,7 @@ export class ServerCall {
   #disconnected = false;
   #creditOwed = 0;
   #creditUnderWay = false;
-  #timers: ReturnType<typeof setTimeout>[] = [];
+  #timers: LongTimer[] = [];
   readonly input: InputQueue;
 
   constructor(options: ServerCallOptions) {
@@ -199,11 +200,11 @@ export class ServerCall {
   }
 
   #after(ms: number, what: () => void): void {
-    this.#timers.push(setTimeout(what, Math.min(ms, 2 ** 31 - 1)));
+    this.#timers.push(longTimer(ms, what));
   }
 
   #clearTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers) timer.cancel();
     this.#timers = [];
   }
 }

@@ -7,6 +7,7 @@
  * is slow slows the daemon's call, and no byte of exec or cp is held anywhere without a bound.
  */
 import { RumError, toRumError } from "../base/errors.ts";
+import { type LongTimer, longTimer } from "../base/long_timer.ts";
 import type { FrameReader, FrameWriter } from "./frames.ts";
 import {
   CHUNK_BYTES,
@@ -79,10 +80,10 @@ export class RpcClient {
       onEvent: options.onEvent,
       addCredit: (bytes) => window.add(bytes),
     });
-    const timers: ReturnType<typeof setTimeout>[] = [];
+    const timers: LongTimer[] = [];
     let why: unknown;
     const giveUp = (after: number, error: () => unknown) =>
-      timers.push(setTimeout(() => reject(error()), Math.min(after, 2 ** 31 - 1)));
+      timers.push(longTimer(after, () => reject(error())));
     const onAbort = () => {
       this.#notify({ notify: "cancel", id });
       giveUp(LATE_MS, () => signal!.reason);
@@ -117,7 +118,7 @@ export class RpcClient {
       this.#pending.delete(id);
       finished.abort(why);
       window.close();
-      for (const timer of timers) clearTimeout(timer);
+      for (const timer of timers) timer.cancel();
       signal?.removeEventListener("abort", onAbort);
     }
   }

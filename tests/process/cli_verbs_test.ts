@@ -50,6 +50,18 @@ worldTest(
       assert.equal(result.code, 0);
       assert.deepEqual(result.bytes, bytes);
     });
+    await t.step("a time of weeks is not over at once", async () => {
+      for (
+        const args of [
+          ["exec", "--timeout", "600h", "--", "sleep", "0.2"],
+          ["--timeout", "600h", "status"],
+          ["wait", "--for", "exec:sleep 0.2", "--timeout", "600h"],
+        ]
+      ) {
+        const { code, stderr } = await rum(args);
+        assert.deepEqual([code, stderr], [0, ""], args.join(" "));
+      }
+    });
     await t.step("a closed stdin is an end, not a wait", async () => {
       assert.equal((await rum(["exec", "cat"])).code, 0);
       assert.equal((await rum(["exec", "-i", "cat"])).code, 0);

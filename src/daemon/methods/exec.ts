@@ -3,6 +3,7 @@
  * not take, the guest's program cannot write, and the other way round.
  */
 import { RumError } from "../../base/errors.ts";
+import { longTimer } from "../../base/long_timer.ts";
 import type { ExecControl } from "../../guest/agent_exec.ts";
 import { flag, integer, list, object, optional, record, text } from "../../protocol/shape.ts";
 import { method, type MethodTable } from "../../wire/rpc_types.ts";
@@ -39,12 +40,12 @@ export function execMethods(engine: Engine): MethodTable {
         const stop = new AbortController();
         const onAbort = () => stop.abort(io.signal.reason);
         io.signal.addEventListener("abort", onAbort, { once: true });
-        const timer = given.timeout_ms === undefined ? undefined : setTimeout(
+        const timer = given.timeout_ms === undefined ? undefined : longTimer(
+          given.timeout_ms,
           () =>
             stop.abort(
               new RumError("timeout", `The command ran longer than ${given.timeout_ms} ms`),
             ),
-          given.timeout_ms,
         );
         const name = given.key === undefined ? undefined : `${clientOf(context)} ${given.key}`;
         const send = (stream: "stdout" | "stderr") => (bytes: Uint8Array) =>
@@ -81,7 +82,7 @@ export function execMethods(engine: Engine): MethodTable {
             },
           );
         } finally {
-          clearTimeout(timer);
+          timer?.cancel();
           io.signal.removeEventListener("abort", onAbort);
           if (name !== undefined) running.delete(name);
         }
