@@ -10,8 +10,12 @@ import { type HearingClient, unlessDeaf } from "./deafness.ts";
 import type { Target } from "./target.ts";
 import type { Context } from "./verb.ts";
 
-/** Starts the daemon when there is none; for `up`. */
-export async function startedDaemon(context: Context, target: Target): Promise<DaemonClient> {
+/** Starts the daemon when there is none; for `up`. `timeoutMs`: what is left of the verb's own time. */
+export async function startedDaemon(
+  context: Context,
+  target: Target,
+  timeoutMs = context.globals.timeoutMs,
+): Promise<DaemonClient> {
   // The daemon is there nearly always; what starts one is not loaded for that.
   const { ensureDaemon } = await import("../daemon/launcher.ts");
   return await ensureDaemon({
@@ -27,7 +31,7 @@ export async function startedDaemon(context: Context, target: Target): Promise<D
         hint: "rum daemon restart",
       }),
     command: daemonCommand(target),
-    ...(context.globals.timeoutMs === undefined ? {} : { timeoutMs: context.globals.timeoutMs }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
 }
 
@@ -51,11 +55,17 @@ const HELLO_MS = 10_000;
 /**
  * The daemon of a machine that runs. When it died and the machine lives on, a new one is started.
  *
- * @throws {RumError} `not_running`, and starts nothing, when the machine is off
+ * `timeoutMs`: the verb's own time, where it has one; it is kept while the daemon is being reached.
+ *
+ * @throws {RumError} `not_running`, and starts nothing, when the machine is off; `timeout`
  */
-export async function daemonClient(context: Context, target: Target): Promise<HearingClient> {
-  const { timeoutMs = Infinity } = context.globals;
-  const helloMs = Math.min(HELLO_MS, timeoutMs);
+export async function daemonClient(
+  context: Context,
+  target: Target,
+  timeoutMs = context.globals.timeoutMs,
+): Promise<HearingClient> {
+  const start = performance.now();
+  const helloMs = Math.min(HELLO_MS, timeoutMs ?? Infinity);
   try {
     const client = await connectDaemon(target.paths, { signal: context.signal, helloMs });
     return unlessDeaf(client, target);
@@ -77,8 +87,14 @@ export async function daemonClient(context: Context, target: Target): Promise<He
         `The machine's background process was gone; starting a new one (log of the old: ${target.paths.daemonLog})`,
       );
     }
-    return unlessDeaf(await startedDaemon(context, target), target);
+    const left = timeoutMs === undefined ? undefined : leftOf(timeoutMs, start);
+    return unlessDeaf(await startedDaemon(context, target, left), target);
   }
+}
+
+/** What is left of a time that began at `start`; never nothing, so that its end is told as one. */
+export function leftOf(timeoutMs: number, start: number): number {
+  return Math.max(1, Math.round(timeoutMs - (performance.now() - start)));
 }
 
 /** As recorded: QEMU lives by pid and start time, or the record says so and cannot be checked. */

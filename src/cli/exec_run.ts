@@ -35,7 +35,7 @@ export async function runInGuest(context: Context, program: GuestProgram): Promi
   const output = context.out.mode === "json" ? collected(context) : passedOn();
   try {
     const target = await targetOf(context);
-    await using client = await daemonClient(context, target);
+    await using client = await daemonClient(context, target, program.timeout_ms);
     const result = await converse(context, client, program, output.take);
     output.end(result);
     return result.code;

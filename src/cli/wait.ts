@@ -75,7 +75,8 @@ async function waitFor(
 async function reachable(context: Context, target: Target, end: number): Promise<DaemonClient> {
   for (;;) {
     try {
-      return await daemonClient(context, target);
+      const left = Math.max(1, Math.round(end - performance.now()));
+      return await daemonClient(context, target, left);
     } catch (thrown) {
       const worked = thrown instanceof RumError && thrown.code === "not_running" &&
         await livingHolder(target.paths.lock) !== undefined;

@@ -11,10 +11,10 @@
  *     └ another protocol ───────────► released by the line protocol, where the caller agrees
  */
 import { type Clock, systemClock } from "../base/clock.ts";
-import { withDeadline } from "../base/deadline.ts";
+import { linkedAbort, withDeadline } from "../base/deadline.ts";
 import { errorFromDocument, RumError, toRumError } from "../base/errors.ts";
 import type { MachinePaths } from "../plan/paths.ts";
-import { busyError } from "../store/flock.ts";
+import { busyError, type LockHolder } from "../store/flock.ts";
 import { askLine } from "./ask_line.ts";
 import { logTail } from "./daemon_log.ts";
 import { buildName, connectDaemon, type DaemonClient } from "./client.ts";
@@ -30,7 +30,7 @@ export interface EnsureOptions {
   readonly paths: MachinePaths;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal;
-  /** For the whole of it. */
+  /** The caller's own time for the whole of it: past it, `timeout`. */
   readonly timeoutMs?: number;
   /** `up`, `down` and `destroy` may end a daemon that does not answer. */
   readonly mayEndHung?: boolean;
@@ -43,6 +43,8 @@ export interface EnsureOptions {
   readonly clock?: Clock;
 }
 
+/** Without a time of the caller's own. */
+const PATIENCE_MS = 60_000;
 const START_MS = 30_000;
 const HUNG_MS = 10_000;
 const POLL_MS = 50;
@@ -74,10 +76,45 @@ async function settled(client: DaemonClient, socket: string, signal?: AbortSigna
   }
 }
 
-/** @throws {RumError} `daemon_failed`, `daemon_hung`, `busy`, `version_mismatch`, `timeout` */
+/**
+ * @throws {RumError} `daemon_failed`, `daemon_hung`, `busy`, `version_mismatch`; `timeout` (with
+ *   `data.holder`, where somebody holds the machine) when the caller's own time was over first
+ */
 export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient> {
-  const { paths, signal, note, clock = systemClock, timeoutMs = 60_000 } = options;
-  const end = clock.monotonicMs() + timeoutMs;
+  const { paths, signal, timeoutMs, clock = systemClock } = options;
+  if (timeoutMs === undefined) return await reach(options);
+  signal?.throwIfAborted();
+  // Every wait on the way hears of it: the first hello alone would take longer than a short time.
+  using late = linkedAbort(signal);
+  const over = new AbortController();
+  clock.sleep(timeoutMs, { signal: over.signal }).then(
+    () => late.abort(tookTooLong(timeoutMs)),
+    () => {},
+  );
+  try {
+    return await reach({ ...options, signal: late.signal });
+  } catch (thrown) {
+    if (!late.signal.aborted || signal?.aborted) throw thrown;
+    throw tookTooLong(timeoutMs, await livingHolder(paths.lock));
+  } finally {
+    over.abort();
+  }
+}
+
+function tookTooLong(timeoutMs: number, holder?: LockHolder): RumError {
+  const by = holder === undefined
+    ? ""
+    : `: process ${holder.pid} holds it for "${holder.operation}" since ${holder.since}`;
+  return new RumError(
+    "timeout",
+    `Connecting to the machine's background process took longer than ${timeoutMs / 1000} s${by}`,
+    { hint: "rum status", data: { timeout_ms: timeoutMs, ...(holder ? { holder } : {}) } },
+  );
+}
+
+async function reach(options: EnsureOptions): Promise<DaemonClient> {
+  const { paths, signal, note, clock = systemClock } = options;
+  const end = options.timeoutMs === undefined ? clock.monotonicMs() + PATIENCE_MS : Infinity;
   const state: Progress = { endedHung: false, released: false, starts: 0, closed: 0 };
   for (;;) {
     signal?.throwIfAborted();
@@ -99,7 +136,7 @@ export async function ensureDaemon(options: EnsureOptions): Promise<DaemonClient
       if (holder !== undefined) throw busyError(holder);
       throw new RumError(
         "timeout",
-        `Connecting to the machine's background process took longer than ${timeoutMs / 1000} s`,
+        `Connecting to the machine's background process took longer than ${PATIENCE_MS / 1000} s`,
         { hint: `less ${paths.daemonLog}` },
       );
     }

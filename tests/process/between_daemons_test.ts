@@ -7,6 +7,7 @@ import { run as daemon } from "../../src/cli/daemon.ts";
 import { daemonClient } from "../../src/cli/daemon_client.ts";
 import { run as destroy } from "../../src/cli/destroy.ts";
 import { run as down } from "../../src/cli/down.ts";
+import { runInGuest } from "../../src/cli/exec_run.ts";
 import { run as events } from "../../src/cli/events.ts";
 import { run as log } from "../../src/cli/log.ts";
 import { run as pause } from "../../src/cli/pause.ts";
@@ -333,6 +334,23 @@ daemonTest("an attached up hears of the end that came right after its answer", a
   assert.equal(await Promise.race([up(bed.context, call({ attach: true })), late]), 0);
   assert.match(bed.said.join(""), /The machine is off/);
 });
+
+daemonTest(
+  "a verb's own --timeout is kept while a daemon that hangs is being reached",
+  async () => {
+    await using bed = new Bed();
+    await bed.make();
+    await Deno.mkdir(`${bed.data}/gone`);
+    await Deno.writeTextFile(`${bed.data}/gone/rum.toml`, '[image]\nbase = "debian-12"\n');
+    await (await bed.ensure()).close();
+    Deno.kill(await bed.pid(), "SIGSTOP");
+    await assert.rejects(wait(bed.context, call({ for: "agent", timeout: "1s" })), code("timeout"));
+    const program = { argv: ["true"], tty: false, stdin: false, timeout_ms: 1000 };
+    assert.equal(await runInGuest(bed.context, program), 124, bed.said.join(""));
+    const context = { ...bed.context, globals: { ...bed.context.globals, timeoutMs: 1000 } };
+    await assert.rejects(up(context, call({ detach: true })), code("timeout"));
+  },
+);
 
 daemonTest("Ctrl+C ends commands whose daemon hears nobody any more", async () => {
   await using bed = new Bed();

@@ -53,6 +53,11 @@ daemonTest("a stopped daemon is hung: status says so, and down may end it, by KI
   assert.equal(state.kind, "hung");
   assert.equal(state.kind === "hung" && state.holder?.pid, pid);
   await assert.rejects(rig.ensure(), code("daemon_hung"), "exec may not end it");
+  // The caller's own time is kept, by those that could end it after 10 s as well.
+  await assert.rejects(rig.ensure({ mayEndHung: true, timeoutMs: 1000 }), {
+    code: "timeout",
+    message: new RegExp(`longer than 1 s: process ${pid} holds it for "serving"`),
+  });
   const notes: string[] = [];
   await endHungDaemon(rig.paths, { termMs: 300, note: (text) => notes.push(text) });
   assert.match(notes.join(), new RegExp(`${pid}`));

@@ -152,7 +152,7 @@ daemonTest(
     const state = await probeDaemon(rig.paths);
     assert.deepEqual(state, { kind: "running", status: { phase: "stopping" } });
     await assert.rejects(askLine(rig.paths, "shutdown", { timeoutMs: 5000 }), code("busy"));
-    await assert.rejects(rig.ensure({ timeoutMs: 300 }), code("busy"));
+    await assert.rejects(rig.ensure({ timeoutMs: 300 }), code("timeout"));
     const waiting = rig.ensure();
     await voice[Symbol.asyncDispose]();
     await lock.release();
