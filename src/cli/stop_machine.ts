@@ -111,13 +111,37 @@ function interruptsOf(
     deaf.check();
     client.request("down", { force: true }).catch(() => {});
   };
-  signal.addEventListener("abort", first, { once: true });
-  context.onSecondInterrupt = second;
-  if (signal.aborted) first();
+  const listening = listen(context, first, second);
   return {
     end: Promise.race([deaf.never, left]),
     [Symbol.dispose]() {
       deaf[Symbol.dispose]();
+      listening[Symbol.dispose]();
+    },
+  };
+}
+
+/**
+ * The same where this process does it itself: there is nobody to leave it to, so TERM is told as Ctrl+C
+ * is, and of a destroy, which is forced already, there is nothing more to ask for.
+ */
+function interruptsAlone(
+  context: Context,
+  operation: StopRequest["operation"],
+  force: () => void,
+): Disposable {
+  const again = operation === "down" ? " Again powers the machine off now." : "";
+  const first = () => context.out.note(`Interrupted; the ${operation} goes on to its end.${again}`);
+  return listen(context, first, force);
+}
+
+function listen(context: Context, first: () => void, second: () => void): Disposable {
+  const { signal } = context;
+  signal.addEventListener("abort", first, { once: true });
+  context.onSecondInterrupt = second;
+  if (signal.aborted) first();
+  return {
+    [Symbol.dispose]() {
       signal.removeEventListener("abort", first);
       context.onSecondInterrupt = undefined;
     },
@@ -140,6 +164,7 @@ async function alone(
     operation: request.operation,
     deadlineMs: request.deadlineMs,
     signal: context.signal,
+    begins: (force) => interruptsAlone(context, request.operation, force),
     onEvent,
     log: (text) => context.out.detail(text),
     request: (engine) => request.alone("one-shot", engine.plan?.shutdownTimeoutMs ?? 60_000),

@@ -29,7 +29,10 @@ export interface AloneOptions {
   readonly request: (engine: Engine) => RequestInput;
   readonly onEvent: (event: MachineEvent) => void;
   readonly deadlineMs: number;
+  /** Counts until the request is made: what has begun then runs on to its end, and its end is told. */
   readonly signal?: AbortSignal;
+  /** The request is about to be made. Disposed when it is answered; `force` powers the machine off now. */
+  readonly begins?: (force: () => void) => Disposable;
   readonly log?: (text: string) => void;
 }
 
@@ -69,7 +72,14 @@ export async function requestAlone(
       lock,
       status: () => oneShotStatus(engine, operation),
     });
-    return await engine.controller.request(options.request(engine), signal ? { signal } : {});
+    signal?.throwIfAborted();
+    const request = options.request(engine);
+    using _interrupts = options.begins?.(() => {
+      if (request.kind !== "down") return;
+      // What comes of it is the answer of the request that it hurries.
+      engine.controller.request({ ...request, force: true }).catch(() => {});
+    });
+    return await engine.controller.request(request);
   } finally {
     unfollow();
     if (engine.controller.snapshot().state.kind !== "over") {

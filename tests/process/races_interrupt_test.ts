@@ -265,6 +265,43 @@ Deno.test("interrupt: stopping, by rum down: TERM leaves, and the machine goes o
   assert.ok(!await world.powered());
 });
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.test(`interrupt: stopping, by rum down without a daemon: ${signal} says what goes on, a second one forces`, async () => {
+    await using world = await fakeWorld({ prefix: "rum-int-", shutdownTimeout: "10m" });
+    await world.ok(["up", "-d"]);
+    await world.behave({ ignoresShutdown: true });
+    kill((await world.holder())!);
+    await world.settled();
+    const down = start(world, ["down"]);
+    await phase(world, /^stopping \(graceful/);
+    down.signal(signal);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.ok(await world.powered(), "the first one takes nothing back and forces nothing");
+    down.signal(signal);
+    const { code, text } = await down.ended;
+    assert.equal(code, 0, text);
+    assert.match(text, /the down goes on to its end. Again powers the machine off now/);
+    assert.match(text, /powered off; nothing was deleted/);
+    assert.ok(!await world.powered());
+    assert.equal((await world.status()).phase, "stopped");
+  });
+}
+
+Deno.test("interrupt: stopping, by rum down without a daemon: interrupted once, it says what came of it", async () => {
+  await using world = await fakeWorld({ prefix: "rum-int-", shutdownTimeout: "3s" });
+  await world.ok(["up", "-d"]);
+  await world.behave({ ignoresShutdown: true });
+  kill((await world.holder())!);
+  await world.settled();
+  const down = start(world, ["down"]);
+  await phase(world, /^stopping \(graceful/);
+  down.signal("SIGINT");
+  const { code, text } = await down.ended;
+  assert.equal(code, 0, text);
+  assert.match(text, /did not go off in time and was powered off; nothing was deleted/);
+  assert.ok(!await world.powered());
+});
+
 Deno.test("interrupt: running, detached: an observer's Ctrl+C leaves, and says how to stop it", async () => {
   await using world = await fakeWorld({ prefix: "rum-int-" });
   await world.ok(["up", "-d"]);
