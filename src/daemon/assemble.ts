@@ -28,6 +28,7 @@ import { type EventLog } from "./event_log.ts";
 import { createGuestAddresses } from "./guest_addresses.ts";
 import { createPoweredLink } from "./guest_link.ts";
 import { createGuestPort } from "./guest_port.ts";
+import { createHypervisorContact } from "./hypervisor_contact.ts";
 import { createHooks } from "./hooks.ts";
 import { applyLiveChanges } from "./live_changes.ts";
 import { createFolders } from "./folders.ts";
@@ -102,6 +103,7 @@ export function assemble(parts: Parts): { engine: Engine } {
     clock,
   });
 
+  const contact = createHypervisorContact({ uri: hypervisor.choice.uri, emit });
   const adoption = createPlanAdoption({
     record: () => keeper.record,
     save: (patch) => keeper.save(patch),
@@ -198,6 +200,7 @@ export function assemble(parts: Parts): { engine: Engine } {
       // The agent of the boot before must not be taken for that of the new one: its link still
       // stands, because a reset tells nobody goodbye.
       if (fact.kind === "rebooted") link.guestGone();
+      contact.observe(fact);
       controller.observe(fact);
     },
     power(on) {
@@ -288,6 +291,7 @@ export function assemble(parts: Parts): { engine: Engine } {
     controller,
     events,
     hypervisor,
+    contact,
     link,
     addresses,
     console: consoleLog,

@@ -14,6 +14,7 @@ import { type Drift } from "./drift.ts";
 import { type EventLog } from "./event_log.ts";
 import { type GuestAddresses } from "./guest_addresses.ts";
 import { type PoweredLink } from "./guest_link.ts";
+import type { HypervisorContact } from "./hypervisor_contact.ts";
 import { type Folders } from "./folders.ts";
 import { type MachineForwards } from "./machine_forwards.ts";
 import { type WantedPlan } from "./plan_source.ts";
@@ -36,6 +37,8 @@ export interface Engine {
   readonly controller: MachineController;
   readonly events: EventLog;
   readonly hypervisor: Hypervisor;
+  /** Whether it can be asked. */
+  readonly contact: HypervisorContact;
   readonly link: PoweredLink;
   readonly addresses: GuestAddresses;
   readonly console: ConsoleLog;
@@ -44,7 +47,7 @@ export interface Engine {
   readonly services: MachineServices;
   readonly record: MachineRecord;
   machine(): HypervisorMachine;
-  /** What libvirt said last. */
+  /** What libvirt said last; of before its loss while `contact` is degraded. */
   readonly hypervisorStatus: MachineStatus;
   /** The plan that the machine runs by; undefined before its first `up`. */
   readonly plan: RecordedPlan | undefined;

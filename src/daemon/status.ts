@@ -10,7 +10,7 @@ export function statusOf(engine: Engine, host: DaemonHost): StatusResult {
   const { state, revision, operation } = engine.controller.snapshot();
   const { record, plan, link, hypervisorStatus } = engine;
   const { client } = link;
-  const degraded: string[] = [...engine.drift.known()];
+  const degraded: string[] = [...engine.contact.degraded(), ...engine.drift.known()];
   if (state.kind === "running" && state.ready.kind === "not_ready") degraded.push(state.ready.why);
   if (state.kind === "running" && client === undefined) {
     degraded.push("the guest agent does not answer");

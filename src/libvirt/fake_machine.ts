@@ -130,7 +130,11 @@ export class FakeMachine implements HypervisorMachine {
   }
 
   watch(listener: (event: MachineEvent) => void): Disposable {
-    const watch = new FakeWatch(() => this.#store.look(this.ref), listener);
+    const watch = new FakeWatch(
+      () => this.#store.look(this.ref),
+      async () => (await this.#store.behaviour()).lost,
+      listener,
+    );
     this.#watches.add(watch);
     return {
       [Symbol.dispose]: () => {
@@ -244,7 +248,8 @@ export class FakeMachine implements HypervisorMachine {
   async #verb<T>(verb: string, options: CallOptions = {}, act: () => Promise<T>): Promise<T> {
     options.signal?.throwIfAborted();
     if (this.#closed()) throw new RumError("cancelled", "The connection is closed");
-    const { fail, delayMs } = await this.#store.behaviour();
+    const { fail, delayMs, lost } = await this.#store.behaviour();
+    if (lost !== undefined) throw new RumError("hypervisor_unreachable", `Cannot ${verb}: ${lost}`);
     const delay = delayMs?.[verb];
     if (delay !== undefined) await this.#wait(verb, delay, options);
     const failure = fail?.[verb];

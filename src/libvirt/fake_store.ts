@@ -29,6 +29,8 @@ export interface FakeBehaviour {
   readonly fail?: Readonly<Record<string, { readonly code: ErrorCode; readonly message: string }>>;
   /** Verb → milliseconds before it acts; longer than its deadline = stuck. */
   readonly delayMs?: Readonly<Record<string, number>>;
+  /** The connection is lost, for this reason; back when the word is gone. */
+  readonly lost?: string;
   /** The guest does not react to its power button. */
   readonly ignoresShutdown?: boolean;
   /** Instead of a process that sleeps: a guest. Its last argument is a file with the machine's XML. */

@@ -6,16 +6,20 @@ const LOOK_EVERY_MS = 50;
 
 export class FakeWatch {
   readonly #look: () => Promise<FakeRecord | undefined>;
+  readonly #lostBy: () => Promise<string | undefined>;
   readonly #listener: (event: MachineEvent) => void;
   #timer?: ReturnType<typeof setTimeout>;
   #stopped = false;
+  #lost = false;
   #before?: { readonly record: FakeRecord | undefined };
 
   constructor(
     look: () => Promise<FakeRecord | undefined>,
+    lost: () => Promise<string | undefined>,
     listener: (event: MachineEvent) => void,
   ) {
     this.#look = look;
+    this.#lostBy = lost;
     this.#listener = listener;
     this.#timer = setTimeout(() => void this.#run(), 0);
   }
@@ -27,14 +31,24 @@ export class FakeWatch {
 
   async #run(): Promise<void> {
     try {
-      const record = await this.#look();
+      const [reason, record] = await Promise.all([this.#lostBy(), this.#look()]);
       if (this.#stopped) return;
-      for (const event of differences(this.#before, record)) this.#listener(event);
-      this.#before = { record };
+      const lost = reason !== undefined;
+      if (lost !== this.#lost) {
+        this.#lost = lost;
+        this.#listener({ kind: "connection", connected: !lost, reason: reason ?? "" });
+      }
+      // Nobody tells what happens meanwhile; the first look afterwards does.
+      if (!lost) this.#tell(record);
     } catch {
       // Someone else's machine by now, or a folder that is gone: nothing to tell.
     }
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#run(), LOOK_EVERY_MS);
+  }
+
+  #tell(record: FakeRecord | undefined): void {
+    for (const event of differences(this.#before, record)) this.#listener(event);
+    this.#before = { record };
   }
 }
 

@@ -270,3 +270,29 @@ Deno.test("a machine that nothing was recorded of goes with destroy, though its 
   await world.ok(["-m", "0badcafe", "destroy", "-y"]);
   await assert.rejects(Deno.stat(folder), Deno.errors.NotFound);
 });
+
+Deno.test("a hypervisor that stops answering is told, by event and by status, until it is back", async () => {
+  await using world = await fakeWorld({ prefix: "rum-lost-" });
+  await world.ok(["up", "-d"]);
+  const events = async (kind: string) => {
+    const { stdout } = await world.ok(["events", "-o", "json"]);
+    return stdout.trim().split("\n").map((line) => JSON.parse(line))
+      .filter((event) => event.kind === kind);
+  };
+  const degraded = async () =>
+    ((await world.status()).degraded as string[]).filter((text) => /hypervisor/.test(text));
+  assert.deepEqual(await degraded(), []);
+
+  await world.behave({ lost: "libvirtd stopped" });
+  await until("status says so", async () => (await degraded()).length > 0);
+  assert.match((await degraded()).join("\n"), /does not answer \(libvirtd stopped\).*seen last/);
+  const [told] = (await events("warning")).filter((e) => e.code === "hypervisor_unreachable");
+  assert.match(told?.text, /connection to the hypervisor at fake:.* was lost \(libvirtd stopped\)/);
+  // Nothing is made of it: it is the machine that counts.
+  assert.equal((await world.status()).phase, "running");
+  assert.equal((await world.ok(["exec", "echo", "here"])).stdout, "here\n");
+
+  await world.behave({});
+  await until("it is gone from status", async () => (await degraded()).length === 0);
+  assert.match((await events("note")).map((e) => e.text).join("\n"), /hypervisor .*answers again/);
+});
