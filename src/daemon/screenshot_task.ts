@@ -66,14 +66,24 @@ export async function takeOne(
     );
   }
   const { png } = await takeScreenshot(options.machine(), signal);
-  const path = `${folder}/${pictureName(options.clock.now())}`;
+  const own = pictureName(options.clock.now());
+  const path = `${folder}/${own}`;
   await writeFileAtomic(path, png, { mode: 0o600, signal });
   const names: string[] = [];
   for await (const entry of Deno.readDir(folder)) {
     if (entry.isFile && OURS.test(entry.name)) names.push(entry.name);
   }
-  for (const old of names.sort().slice(0, Math.max(0, names.length - task.keep))) {
+  for (const old of oldestFirst(names, own).slice(0, Math.max(0, names.length - task.keep))) {
     await Deno.remove(`${folder}/${old}`);
   }
   return path;
+}
+
+/**
+ * By their names, which are times. One that is later than the newest, `own`, is of before the clock was set
+ * back, and older than all that came since; the time of the file itself knows no better.
+ */
+function oldestFirst(names: readonly string[], own: string): string[] {
+  const before = names.filter((name) => name > own);
+  return [...before.sort(), ...names.filter((name) => name <= own).sort()];
 }
