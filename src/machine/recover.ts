@@ -4,7 +4,14 @@
  * done-marks, and nothing is ever wiped by itself (SPEC section 5).
  */
 import type { MachineRecord, RecordedFirstBoot } from "./record.ts";
-import { type Cause, DETACHED, type FirstBoot, type MachineState, NO_CRASHES } from "./state.ts";
+import {
+  type Cause,
+  DETACHED,
+  type Failed,
+  type FirstBoot,
+  type MachineState,
+  NO_CRASHES,
+} from "./state.ts";
 
 export interface Found {
   /** The machine's disk is in place. */
@@ -24,7 +31,13 @@ export function recoverState(record: MachineRecord | undefined, found: Found): R
   if (record.phase.kind === "destroying" || record.desired === "destroyed") {
     return { state: { kind: "stopped", first_boot, how: "as_found" }, takeUp: "destroy" };
   }
+  const failure = recoverFailure(record, first_boot);
   if (found.power === "running") {
+    // Only `up` and `provision` try again: a new daemon must not run a failed script unasked. One that
+    // was off with its failure has been switched on since, and is greeted as any machine found running.
+    if (failure !== undefined && !record.phase.text.endsWith(", off)")) {
+      return { state: { ...failure, power: "running" } };
+    }
     return { state: { kind: "stopped", first_boot, how: "as_found" }, takeUp: "greet" };
   }
   if (found.power === "paused") {
@@ -51,25 +64,26 @@ export function recoverState(record: MachineRecord | undefined, found: Found): R
   if (first_boot.kind === "not_begun" && record.drives.length === 0) {
     return { state: { kind: "absent" } };
   }
-  const { cause } = record.phase;
-  if (record.phase.kind === "failed" && cause !== undefined) {
-    const kept: Cause = {
-      code: cause.code,
-      message: cause.message,
-      ...(cause.hint === undefined ? {} : { hint: cause.hint }),
-    };
-    return {
-      state: {
-        kind: "failed",
-        cause: kept,
-        power: "off",
-        owner: DETACHED,
-        first_boot,
-        cleaning: false,
-      },
-    };
-  }
-  return { state: { kind: "stopped", first_boot, how: "as_found" } };
+  return { state: failure ?? { kind: "stopped", first_boot, how: "as_found" } };
+}
+
+/** The failure that is on record, of a machine that is off until something else is found. */
+function recoverFailure(record: MachineRecord, first_boot: FirstBoot): Failed | undefined {
+  const { kind, cause } = record.phase;
+  if (kind !== "failed" || cause === undefined) return undefined;
+  const kept: Cause = {
+    code: cause.code,
+    message: cause.message,
+    ...(cause.hint === undefined ? {} : { hint: cause.hint }),
+  };
+  return {
+    kind: "failed",
+    cause: kept,
+    power: "off",
+    owner: DETACHED,
+    first_boot,
+    cleaning: false,
+  };
 }
 
 function recoverFirstBoot(recorded: RecordedFirstBoot, overlay: boolean): FirstBoot {

@@ -112,6 +112,43 @@ echo three
   await check();
 });
 
+Deno.test("a failed script stays failed through a new daemon, which serves the guest; only provision and up run it again", async () => {
+  await using world = await fakeWorld({ prefix: "rum-heal-failed-" });
+  const ran = `${world.folder}/ran`;
+  const times = async () => (await Deno.readTextFile(ran)).split("\n").length - 1;
+  await world.configure(`[provision.system]\nscript = "echo x >> ${ran}; exit 3"\n`);
+  assert.equal((await world.rum(["up", "-d"])).code, 10);
+  const agentUp = () =>
+    until("the agent is there", async () => (await world.status()).agent.state === "up");
+  const serves = async () => {
+    assert.equal((await world.ok(["exec", "echo", "here"])).stdout, "here\n");
+    await Deno.writeTextFile(`${world.box.project}/in`, "content");
+    await world.ok(["cp", "in", ":/etc/out"]);
+    assert.equal((await world.ok(["exec", "cat", "/etc/out"])).stdout, "content");
+    assert.match((await world.ok(["log", "--failed"])).stdout, /ended with 3/);
+    await agentUp();
+    const status = await world.status();
+    assert.equal(status.text, "failed (provision_failed, running)");
+    assert.match(status.cause.message, /exit code 3/);
+  };
+  kill((await world.holder())!);
+  await world.settled();
+  await serves();
+  await world.ok(["daemon", "restart"]);
+  await serves();
+  assert.equal(await times(), 1, "nobody asked for it again");
+  assert.equal((await world.rum(["provision"])).code, 10);
+  assert.equal(await times(), 2);
+  await world.ok(["daemon", "restart"]);
+  assert.equal((await world.rum(["up", "-d"])).code, 10);
+  assert.equal(await times(), 3);
+  await world.ok(["daemon", "restart"]);
+  await world.configure(`[provision.system]\nscript = "echo x >> ${ran}"\n`);
+  await world.ok(["provision"]);
+  assert.deepEqual([await times(), (await world.status()).text], [4, "running (detached, ready)"]);
+  assert.equal((await world.boots()).length, 1, "the machine was not touched");
+});
+
 Deno.test("SIGSTOP of the daemon: status says hung, down ends it and stops the machine", async () => {
   await using world = await fakeWorld({ prefix: "rum-hung-" });
   await world.ok(["up", "-d"]);

@@ -137,6 +137,23 @@ Deno.test("recoverState: a failure that was recorded is still told", () => {
   assert.ok(state.kind === "failed" && state.cause.message === cause.message);
 });
 
+Deno.test("recoverState: a failure of a machine that still runs is left as it is, and nothing is taken up", () => {
+  const cause = { code: "provision_failed", message: 'Script "system" failed' } as const;
+  const first_boot = { kind: "ended", why: "script_failed" } as const;
+  const failed = (power: string) => ({
+    ...BASE,
+    first_boot,
+    phase: { kind: "failed", text: `failed (provision_failed, ${power})`, since: "x", cause },
+  } as const);
+  const found = { overlay: true, power: "running" } as const;
+  const { state, takeUp } = recoverState(failed("running"), found);
+  assert.ok(state.kind === "failed" && state.power === "running");
+  assert.deepEqual([state.cause, state.first_boot, takeUp], [cause, first_boot, undefined]);
+  // It was off, and somebody switched it on since: that is a machine found running.
+  const switchedOn = recoverState(failed("off"), found);
+  assert.deepEqual([switchedOn.state.kind, switchedOn.takeUp], ["stopped", "greet"]);
+});
+
 Deno.test("recoverState: no record is no machine", () => {
   assert.deepEqual(recoverState(undefined, { overlay: false, power: "off" }), {
     state: { kind: "absent" },
