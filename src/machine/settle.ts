@@ -79,15 +79,11 @@ export function settle(
       if (state.kind === "over") return ok("destroyed");
       return state.kind === "stuck" ? fail(state.cause) : undefined;
     case "pause":
-      return settleTask(request, state, (s) => s.kind === "paused" ? ok("paused") : undefined);
+      return settleTask(request, state, event, { state: "paused", did: "paused" });
     case "resume":
-      return settleTask(request, state, (s) => s.kind === "running" ? ok("resumed") : undefined);
+      return settleTask(request, state, event, { state: "running", did: "resumed" });
     case "provision":
-      return settleTask(
-        request,
-        state,
-        (s) => s.kind === "running" ? ok("provisioned") : undefined,
-      );
+      return settleTask(request, state, event, { state: "running", did: "provisioned" });
     case "release":
       return state.kind === "over" ? ok("released") : undefined;
     default:
@@ -148,12 +144,62 @@ function overtaken(request: Request, state: MachineState): Outcome | undefined {
   }
 }
 
+/**
+ * Work on a machine that is up. Only the end of that very work is its success: a machine that is where
+ * the request wanted it for another reason (it rebooted, and was greeted anew) says nothing of it.
+ */
 function settleTask(
   request: Request,
   state: MachineState,
-  reached: (state: MachineState) => Outcome | undefined,
+  event: Event | undefined,
+  wanted: { readonly state: MachineState["kind"]; readonly did: Did },
 ): Outcome | undefined {
-  return isWorking(state) ? undefined : reached(state) ?? overtaken(request, state);
+  if (state.kind === wanted.state && isOwnEnd(request, event)) return ok(wanted.did);
+  const calledOff = calledOffBy(request, state, event);
+  if (calledOff !== undefined) return fail(calledOff);
+  if (isWorking(state)) return undefined;
+  return overtaken(request, state) ?? fail({
+    code: "interrupted",
+    message: `"${request.kind}" was called off: the machine is ${state.kind}`,
+    hint: `rum ${request.kind}`,
+  });
+}
+
+/** `rum provision` on a failed machine ends, as an `up` does, with what [ready] asks for. */
+function isOwnEnd({ kind, operation }: Request, event: Event | undefined): boolean {
+  if (event?.kind !== "done" || event.operation !== operation) return false;
+  return kind === "provision"
+    ? event.work === "reprovision" || event.work === "await_ready"
+    : event.work === kind;
+}
+
+/** Why the request's work will not come to its end; the machine goes on with something else. */
+function calledOffBy(
+  request: Request,
+  state: MachineState,
+  event: Event | undefined,
+): Cause | undefined {
+  const { kind, operation } = request;
+  const hint = `rum ${kind}`;
+  switch (state.kind) {
+    case "starting":
+    case "provisioning": {
+      if (state.run.operation === operation && state.run.again !== undefined) return undefined;
+      const what = event?.kind === "failed" ? "guest agent went away" : "guest rebooted";
+      return {
+        code: "agent_restarted",
+        message: `The ${what} while "${kind}" was under way, so it was called off`,
+        hint,
+      };
+    }
+    case "stopping": {
+      if (state.goal.kind !== "recover") return undefined;
+      const { code, message } = state.goal.cause;
+      return { code, message: `"${kind}" was called off: ${message}`, hint };
+    }
+    default:
+      return undefined;
+  }
 }
 
 function settleInterrupt(pending: Pending, state: MachineState): Outcome | undefined {

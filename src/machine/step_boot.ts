@@ -200,11 +200,7 @@ export function stepProvisioning(state: Provisioning, event: Event, rules: Rules
 }
 
 function rebootedWhileProvisioning(state: Provisioning, inFlight: boolean): Move {
-  // What `rum provision` asked to run again has begun; after the reboot only what is due goes on.
-  const again = state.run.again === undefined
-    ? {}
-    : { again: { ...state.run.again, scope: "due" as const } };
-  const run: Run = { ...state.run, ...again, reboots: state.run.reboots + 1 };
+  const run: Run = { ...goingOn(state), reboots: state.run.reboots + 1 };
   const told = emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
   if (run.reboots > REBOOTS_MAX) {
     const cause: Cause = {
@@ -226,6 +222,19 @@ function rebootedWhileProvisioning(state: Provisioning, inFlight: boolean): Move
     told,
     cancel("the guest rebooted"),
   );
+}
+
+/**
+ * What `rum provision` asked to run again has begun; from here on only what is due goes on. System
+ * scripts of a guest that had its first boot never are: what it asked for cannot be vouched for any
+ * more, so the run goes on as any other and the request is answered (`settle.ts`).
+ */
+function goingOn({ run, stage, first_boot }: Provisioning): Run {
+  const { again, ...rest } = run;
+  if (again === undefined) return run;
+  const lost = stage === "scripts" && first_boot.kind === "done" &&
+    (again.scope === "system" || again.scope === "all");
+  return lost ? rest : { ...rest, again: { ...again, scope: "due" } };
 }
 
 function becomeRunning(

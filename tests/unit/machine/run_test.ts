@@ -2,35 +2,10 @@ import assert from "node:assert/strict";
 import { RumError } from "../../../src/base/errors.ts";
 import { createMachineController, type RequestInput } from "../../../src/machine/run.ts";
 import { DEFAULT_RULES } from "../../../src/machine/step.ts";
-import { describePhase, type MachineState } from "../../../src/machine/state.ts";
 import type { EventBody } from "../../../src/protocol/machine_events.ts";
 import { fakeClock, fakePorts, quiet } from "../../support/fake_machine.ts";
+import { code, DOWN, machine, seen, UP } from "../../support/live_machine.ts";
 import { DONE } from "../../support/machine_states.ts";
-
-function machine(initial: MachineState = { kind: "absent" }) {
-  const clock = fakeClock();
-  const ports = fakePorts();
-  const events: EventBody[] = [];
-  let operations = 0;
-  const controller = createMachineController({
-    ports,
-    clock,
-    initial,
-    emit: (event) => events.push(event),
-    newOperation: () => `op-${++operations}`,
-  });
-  const phase = () => describePhase(controller.snapshot().state);
-  return { clock, ports, events, controller, phase };
-}
-
-const UP: RequestInput = { kind: "up", client: "me", detach: false, attach: false };
-const DOWN: RequestInput = { kind: "down", client: "other", force: false, timeoutMs: 60_000 };
-const code = (wanted: string) => (e: RumError) => (assert.equal(e.code, wanted), true);
-/** Observed from the start, so that no rejection is ever unhandled. */
-function seen<T>(promise: Promise<T>) {
-  promise.catch(() => {});
-  return promise;
-}
 
 /** The trace: what followers are told, and what is asked of the ports, as they happen. */
 function story(events: readonly EventBody[], calls: readonly string[]): string {
