@@ -97,13 +97,25 @@ export function createGuestPort(options: GuestPortOptions): Guest {
     },
 
     async awaitReady({ signal }) {
-      const client = options.session().require();
-      await options.attach(client, signal);
+      let attached: AgentClient | undefined;
+      // Another link: what followed the services and copied the folders ended with the one before.
+      const attach = async (client: AgentClient | undefined) => {
+        if (client === undefined || client === attached) return;
+        try {
+          await options.attach(client, signal);
+          attached = client;
+        } catch (error) {
+          if (signal.aborted || options.session().client === client) throw error;
+        }
+      };
+      await attach(await options.session().ready({ timeoutMs: LINK_BACK_MS, signal }));
       await faultPoint("ready.attached");
       const { ready } = plan();
       const end = clock.monotonicMs() + ready.timeoutMs;
       for (;;) {
-        const why = await notReadyBecause(options.session().client, signal);
+        const { client } = options.session();
+        await attach(client);
+        const why = await notReadyBecause(client === attached ? client : undefined, signal);
         if (why === undefined) return { ready: true };
         if (clock.monotonicMs() >= end) return { ready: false, why };
         await clock.sleep(READY_POLL_MS, { signal });

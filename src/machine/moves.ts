@@ -21,9 +21,12 @@ import {
   type OperationId,
   type Owner,
   ownerOf,
+  type Paused,
   type ResetScope,
   type Run,
+  type Running,
   type Stopping,
+  type Task,
 } from "./state.ts";
 
 export type Move = readonly [MachineState, readonly Effect[]];
@@ -215,6 +218,33 @@ export function failed(
 function endedBy(cause: Cause): EndedWhy {
   if (cause.code === "provision_failed" || cause.code === "script_failed") return "script_failed";
   return cause.code === "timeout" ? "timeout" : "failed";
+}
+
+/** Begins a task on a machine that has none; the interpreter's queue sees to that. */
+export function beginTask<S extends Running | Paused>(
+  state: S,
+  task: Task,
+  ...before: Effect[]
+): Move {
+  return stay(
+    { ...state, task },
+    ...before,
+    work({ work: task.work, operation: task.operation } as Parameters<typeof work>[0]),
+  );
+}
+
+/**
+ * A machine with nothing under way any more. An agent that went away and came back meanwhile still
+ * lacks its forwards and services: what was attached died with the link before.
+ */
+export function withAgentBack(state: Running | Paused, effects: readonly Effect[]): Move {
+  const { agent } = state;
+  if (state.kind !== "running" || agent.kind !== "back") return [state, effects];
+  return beginTask(
+    { ...state, agent: { kind: "up", boot_id: agent.boot_id } },
+    { work: "restore", operation: agent.operation, cancelled: false },
+    ...effects,
+  );
 }
 
 /** Something went wrong beside the work under way: it is called off, and the machine is failed. */

@@ -91,7 +91,7 @@ export interface Task {
 export type Agent =
   | { readonly kind: "up"; readonly boot_id: string }
   | { readonly kind: "lost"; readonly boot_id: string }
-  /** It came back while a task ran; forwards and services are restored when that ends. */
+  /** It came back while something was under way; forwards and services are restored when that ends. */
   | { readonly kind: "back"; readonly boot_id: string; readonly operation: OperationId };
 
 export type Readiness =

@@ -18,9 +18,11 @@ import {
   type Rules,
   stay,
   warn,
+  withAgentBack,
   work,
 } from "./moves.ts";
 import {
+  type Agent,
   type Cause,
   DETACHED,
   type FirstBoot,
@@ -28,6 +30,7 @@ import {
   type Provisioning,
   type Readiness,
   type Run,
+  type Running,
   type Starting,
 } from "./state.ts";
 
@@ -177,10 +180,7 @@ export function stepProvisioning(state: Provisioning, event: Event, rules: Rules
       return rebootedWhileProvisioning(state, true);
     case "agent_up":
       return event.hello.boot_id === state.agent.boot_id
-        ? stay(
-          { ...state, agent: { kind: "up", boot_id: state.agent.boot_id } },
-          emit({ kind: "agent", state: "up", boot_id: event.hello.boot_id }),
-        )
+        ? agentBack(state, event)
         : rebootedWhileProvisioning(state, true);
     case "agent_lost":
       return stay(
@@ -197,6 +197,16 @@ export function stepProvisioning(state: Provisioning, event: Event, rules: Rules
     default:
       return stay(state);
   }
+}
+
+/** The same boot. What [ready] had attached by then is attached again once the machine runs. */
+function agentBack(state: Provisioning, event: Event & { kind: "agent_up" }): Move {
+  const { boot_id } = event.hello;
+  const lacks = state.stage === "readying" && state.agent.kind !== "up";
+  const agent: Agent = lacks
+    ? { kind: "back", boot_id, operation: event.operation }
+    : { kind: "up", boot_id };
+  return stay({ ...state, agent }, emit({ kind: "agent", state: "up", boot_id }));
 }
 
 function rebootedWhileProvisioning(state: Provisioning, inFlight: boolean): Move {
@@ -245,17 +255,16 @@ function becomeRunning(
   const { owner } = state.run;
   const leaves = owner.kind === "attached" && owner.until === "ready";
   const { again: _, ...kept } = state.run;
-  return stay(
-    {
-      kind: "running",
-      run: { ...kept, owner: leaves ? DETACHED : owner, reboots: 0 },
-      ready: readinessOf(ready),
-      agent: state.agent,
-      since: at,
-    },
-    ...(leaves
-      ? [emit({ kind: "owner", state: "detached", client: owner.client, why: "ready" } as const)]
-      : []),
+  const running: Running = {
+    kind: "running",
+    run: { ...kept, owner: leaves ? DETACHED : owner, reboots: 0 },
+    ready: readinessOf(ready),
+    agent: state.agent,
+    since: at,
+  };
+  return withAgentBack(
+    running,
+    leaves ? [emit({ kind: "owner", state: "detached", client: owner.client, why: "ready" })] : [],
   );
 }
 

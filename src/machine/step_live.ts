@@ -6,6 +6,7 @@
 import type { Event } from "./events.ts";
 import {
   beginGreeting,
+  beginTask,
   cancel,
   detachOwner,
   emit,
@@ -16,7 +17,7 @@ import {
   type Rules,
   stay,
   warn,
-  work,
+  withAgentBack,
 } from "./moves.ts";
 import { forgiveAfter } from "./recovery.ts";
 import {
@@ -140,19 +141,6 @@ export function stepFailed(state: Failed, event: Event): Move {
   }
 }
 
-/** Begins a task on a machine that has none; the interpreter's queue sees to that. */
-export function beginTask<S extends Running | Paused>(
-  state: S,
-  task: Task,
-  ...before: Move[1][number][]
-): Move {
-  return stay(
-    { ...state, task },
-    ...before,
-    work({ work: task.work, operation: task.operation } as Parameters<typeof work>[0]),
-  );
-}
-
 function taskEnded(
   state: Running | Paused,
   task: Task,
@@ -167,7 +155,7 @@ function taskEnded(
     const told = task.cancelled || task.client !== undefined
       ? []
       : [warn(`The task "${task.work}" failed`, event.cause)];
-    return afterTask(idle, told);
+    return withAgentBack(idle, told);
   }
   switch (event.work) {
     case "apply": {
@@ -176,12 +164,12 @@ function taskEnded(
       // Whoever asks for the machine again asks whether it is ready by now.
       return idle.kind === "running" && idle.ready.kind === "not_ready" && !task.cancelled
         ? beginTask(idle, { ...task, work: "await_ready" }, told)
-        : afterTask(idle, [told]);
+        : withAgentBack(idle, [told]);
     }
     case "await_ready":
-      return afterTask({ ...idle, ready: readinessOf(event.result) }, []);
+      return withAgentBack({ ...idle, ready: readinessOf(event.result) }, []);
     case "reprovision":
-      return afterTask(idle, [saveDone(event.result.scripts)]);
+      return withAgentBack(idle, [saveDone(event.result.scripts)]);
     case "pause":
       return stay(
         toPaused(idle, "asked"),
@@ -200,22 +188,11 @@ function taskEnded(
           ...(task.client === undefined ? {} : { client: task.client }),
           cancelled: false,
         }, resumedEvent())
-        : afterTask(running, [resumedEvent()]);
+        : withAgentBack(running, [resumedEvent()]);
     }
     default:
-      return afterTask(idle, []);
+      return withAgentBack(idle, []);
   }
-}
-
-/** An agent that came back meanwhile still lacks its forwards and services. */
-function afterTask(state: Running | Paused, effects: Move[1]): Move {
-  const { agent } = state;
-  if (state.kind !== "running" || agent.kind !== "back") return [state, effects];
-  return beginTask(
-    { ...state, agent: { kind: "up", boot_id: agent.boot_id } },
-    { work: "restore", operation: agent.operation, cancelled: false },
-    ...effects,
-  );
 }
 
 function resumedEvent(): Move[1][number] {

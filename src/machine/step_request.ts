@@ -11,6 +11,7 @@ import {
   beginLaunch,
   beginRun,
   beginStop,
+  beginTask,
   cancel,
   detachOwner,
   emit,
@@ -19,7 +20,6 @@ import {
   type Rules,
   stay,
 } from "./moves.ts";
-import { beginTask } from "./step_live.ts";
 import {
   DETACHED,
   type Failed,

@@ -1,5 +1,6 @@
-/** A link that was lost while folders were copied: scripts wait for the next one. */
+/** A link that was lost on the way to a ready machine: scripts wait for the next one, and what lives on it begins again. */
 import assert from "node:assert/strict";
+import { RumError } from "../../../src/base/errors.ts";
 import { createGuestPort } from "../../../src/daemon/guest_port.ts";
 import { makePlan } from "../../../src/plan/plan.ts";
 import { sampleConfig, sampleFacts } from "../plan/sample.ts";
@@ -32,4 +33,59 @@ Deno.test("provision: an agent that was lost during the first copy is waited for
   const signal = new AbortController().signal;
   await port.provision({ operation: "o", signal, deadlineMs: 600_000, scope: "due", boot: true });
   assert.deepEqual(trace, ["first apply", "second scripts"]);
+});
+
+Deno.test("awaitReady: every link that comes is attached to once, also after the first", async () => {
+  const plan = makePlan(sampleConfig(), sampleFacts());
+  const [first, second] = [{ name: "first" }, { name: "second" }];
+  const clients = [first, undefined, second, second];
+  const attached: unknown[] = [];
+  let looks = 0;
+  const port = createGuestPort({
+    session: () => ({
+      ready: () => Promise.resolve(first),
+      get client() {
+        return clients[Math.min(looks, clients.length - 1)];
+      },
+    }),
+    plan: () => ({ ...plan, ready: { services: true, timeoutMs: 600_000 } }),
+    attach: (client: unknown) => Promise.resolve(void attached.push(client)),
+    servicesReady: () => Promise.resolve(looks < 3 ? "service web [0] is starting" : undefined),
+    clock: {
+      now: () => new Date(0),
+      monotonicMs: () => 0,
+      sleep: () => Promise.resolve(void looks++),
+    },
+  } as never);
+  const signal = new AbortController().signal;
+  const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
+  assert.deepEqual(answer, { ready: true });
+  assert.deepEqual(attached, [first, second]);
+});
+
+Deno.test("awaitReady: a link that ends while it is attached to is no failure, and no ready either", async () => {
+  const plan = makePlan(sampleConfig(), sampleFacts());
+  const [first, second] = [{ name: "first" }, { name: "second" }];
+  const trace: string[] = [];
+  let client: { name: string } | undefined = first;
+  const port = createGuestPort({
+    session: () => ({ ready: () => Promise.resolve(first), client }),
+    plan: () => ({ ...plan, ready: { services: true, timeoutMs: 600_000 } }),
+    attach({ name }: { name: string }) {
+      trace.push(`attach ${name}`);
+      if (name === "second") return Promise.resolve();
+      client = undefined;
+      return Promise.reject(new RumError("agent_unavailable", "no link"));
+    },
+    servicesReady: () => Promise.resolve(void trace.push("services")),
+    clock: {
+      now: () => new Date(0),
+      monotonicMs: () => 0,
+      sleep: () => Promise.resolve(void (client = second)),
+    },
+  } as never);
+  const signal = new AbortController().signal;
+  const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
+  assert.deepEqual(answer, { ready: true });
+  assert.deepEqual(trace, ["attach first", "attach second", "services"]);
 });

@@ -73,6 +73,27 @@ Deno.test("provision: an agent that comes back with another boot fails it as a r
   await assert.rejects(answer, REBOOTED("provision"));
 });
 
+Deno.test("up: an agent lost and back while it is waited for [ready] gets its forwards and services again", async () => {
+  const { controller, ports, phase } = machine({
+    kind: "stopped",
+    first_boot: DONE,
+    how: "as_found",
+  });
+  const ready = ports.hold("await_ready");
+  const up = controller.request({ ...UP, detach: true } as RequestInput);
+  await quiet();
+  const hello = { boot_id: "boot-1", first_boot_done: true, version: "1", scripts: {} };
+  controller.observe({ kind: "agent_lost", detail: "silent for 10 s" });
+  controller.observe({ kind: "agent_up", hello });
+  await quiet();
+  const restore = ports.hold("restore");
+  await ready.end();
+  assert.equal(phase(), "running (detached, ready, restore)");
+  await restore.end();
+  assert.equal((await up).did, "ready");
+  assert.equal(phase(), "running (detached, ready)");
+});
+
 const FAILED: MachineState = {
   kind: "failed",
   cause: { code: "provision_failed", message: "Script boot failed" },
