@@ -10,7 +10,7 @@
  * (INV-D001): a signal cannot be un-aborted, and every later request is `shutting_down`.
  */
 import { type Clock, systemClock } from "../base/clock.ts";
-import { RumError } from "../base/errors.ts";
+import { RumError, toRumError } from "../base/errors.ts";
 import type { EventBody as MachineEventBody } from "../protocol/machine_events.ts";
 import { admit } from "./admit.ts";
 import { DEFAULT_DEADLINES, type Effect, type Ports, type WorkDeadlines } from "./effects.ts";
@@ -30,7 +30,10 @@ export type RequestInput = WithoutOperation<Request>;
 export type FactInput = WithoutOperation<WorldFact | TakeUp>;
 
 export interface RequestOptions {
-  /** Ends the waiting of this caller, nothing else: the machine is left as it is. */
+  /**
+   * Ends the waiting of this caller, nothing else: what is under way goes on. A request that has not
+   * begun never begins.
+   */
   readonly signal?: AbortSignal;
   /** How long to queue behind other work before `busy`. Default 60 s. */
   readonly queueMs?: number;
@@ -69,6 +72,8 @@ export interface ControllerOptions {
 interface Asker extends Pending {
   readonly resolve: (outcome: Outcome & { ok: true }) => void;
   readonly reject: (error: RumError) => void;
+  /** Nobody waits for the answer any more. */
+  readonly signal?: AbortSignal;
   /** Ends the queue's clock. */
   readonly over: AbortController;
   readonly queueMs: number;
@@ -201,6 +206,8 @@ export function createMachineController(options: ControllerOptions): MachineCont
 
   async function consider(asker: Asker): Promise<void> {
     const { request } = asker;
+    // It was answered when it left, and what nobody waits for does not begin.
+    if (asker.signal?.aborted) return;
     const admission = admit(cell.get().state, request);
     switch (admission.kind) {
       case "wait":
@@ -308,6 +315,21 @@ export function createMachineController(options: ControllerOptions): MachineCont
     }
   }
 
+  /** The caller is gone: what has begun goes on, what has not never does. */
+  function withdraw(asker: Asker): void {
+    const reason = toRumError(asker.signal?.reason);
+    const begun = pending.some((a) => a.request === asker.request);
+    waiting = waiting.filter((a) => a !== asker);
+    asker.over.abort();
+    asker.reject(
+      begun ? reason : new RumError(reason.code, reason.message, {
+        cause: reason,
+        hint: reason.hint,
+        data: { ...reason.data, began: false },
+      }),
+    );
+  }
+
   function began(asker: Asker): void {
     const { request } = asker;
     emit({
@@ -339,11 +361,13 @@ export function createMachineController(options: ControllerOptions): MachineCont
       if (signal?.aborted) return Promise.reject(signal.reason);
       const request = { ...input, operation: newOperation() } as Request;
       const { promise, resolve, reject } = Promise.withResolvers<Outcome & { ok: true }>();
-      const onAbort = () => reject(signal!.reason);
+      const over = new AbortController();
+      const asker: Asker = { request, resolve, reject, signal, over, queueMs };
+      const onAbort = () => withdraw(asker);
       signal?.addEventListener("abort", onAbort, { once: true });
       const undo = () => signal?.removeEventListener("abort", onAbort);
       promise.then(undo, undo);
-      post({ asker: { request, resolve, reject, over: new AbortController(), queueMs } });
+      post({ asker });
       return promise;
     },
     observe(fact) {

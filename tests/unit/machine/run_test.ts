@@ -282,3 +282,57 @@ Deno.test("CTR-D002: what queued goes on by itself once the machine is free", as
   assert.equal((await pause).did, "paused");
   assert.equal(phase(), "paused (asked)");
 });
+
+Deno.test("CTR-D002: what queued for somebody who is gone never begins, and says that it did not", async () => {
+  const { controller, ports, clock, events, phase } = machine();
+  const greet = ports.hold("greet");
+  const up = controller.request({ ...UP, detach: true } as RequestInput);
+  await quiet();
+  const sleepers = clock.sleepers;
+  const gone = new RumError("cancelled", "The client is gone", { hint: "rum status" });
+  const [queued, unread] = [new AbortController(), new AbortController()];
+  const inputs: RequestInput[] = [
+    { kind: "pause", client: "x" },
+    { kind: "provision", client: "x", scope: "all" },
+  ];
+  const asked = inputs.map((input) => seen(controller.request(input, { signal: queued.signal })));
+  await quiet();
+  // Given up before the controller has so much as looked at it.
+  asked.push(seen(controller.request(inputs[0], { signal: unread.signal })));
+  unread.abort(gone);
+  queued.abort(gone);
+  for (const request of asked) {
+    await assert.rejects(request, (e: RumError) => {
+      assert.deepEqual([e.code, e.message, e.hint], [gone.code, gone.message, gone.hint]);
+      assert.deepEqual(e.data, { began: false });
+      return true;
+    });
+  }
+  await quiet();
+  assert.equal(clock.sleepers, sleepers, "the queue's clocks are stopped");
+  await greet.end();
+  await up;
+  await quiet();
+  assert.equal(phase(), "running (detached, ready)");
+  assert.ok(!ports.calls.some((call) => call.startsWith("pause")));
+  assert.ok(!events.some((e) => e.kind === "operation" && e.what !== "up"));
+});
+
+Deno.test("a task that began goes on when who asked for it is gone", async () => {
+  const { controller, ports, phase } = machine({
+    kind: "stopped",
+    first_boot: DONE,
+    how: "as_found",
+  });
+  await controller.request({ ...UP, detach: true } as RequestInput);
+  const pause = ports.hold("pause");
+  const caller = new AbortController();
+  const asked = seen(
+    controller.request({ kind: "pause", client: "x" }, { signal: caller.signal }),
+  );
+  await quiet();
+  caller.abort(new RumError("cancelled", "The client is gone"));
+  await assert.rejects(asked, (e: RumError) => e.code === "cancelled" && e.data === undefined);
+  await pause.end();
+  assert.equal(phase(), "paused (asked)");
+});
