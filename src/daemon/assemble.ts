@@ -45,6 +45,7 @@ import { watchWorld } from "./world.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 
 const DEFAULT_SHUTDOWN_MS = 60_000;
+const AGENT_WAIT_MS = 15_000;
 
 export interface Parts extends EngineOptions {
   readonly lostWithHost: boolean;
@@ -251,7 +252,8 @@ export function assemble(parts: Parts): { engine: Engine } {
     return await applyLiveChanges({
       recorded,
       wanted: wanted.plan,
-      agent: link.session().require(),
+      // An `up` that resumed the machine just now is a moment ahead of its agent.
+      agent: await link.session().ready({ timeoutMs: AGENT_WAIT_MS, signal }),
       machineKey,
       services,
       forwards,

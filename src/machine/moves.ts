@@ -240,6 +240,10 @@ export function beginTask<S extends Running | Paused>(
 export function withAgentBack(state: Running | Paused, effects: readonly Effect[]): Move {
   const { agent } = state;
   if (state.kind !== "running" || agent.kind !== "back") return [state, effects];
+  if (agent.unknown) {
+    const [next, more] = beginGreeting(state.run, firstBootOf(state));
+    return [next, [...effects, ...more]];
+  }
   return beginTask(
     { ...state, agent: { kind: "up", boot_id: agent.boot_id } },
     { work: "restore", operation: agent.operation, cancelled: false },

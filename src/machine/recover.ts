@@ -11,6 +11,7 @@ import {
   type FirstBoot,
   type MachineState,
   NO_CRASHES,
+  UNKNOWN_BOOT,
 } from "./state.ts";
 
 export interface Found {
@@ -56,7 +57,7 @@ export function recoverState(record: MachineRecord | undefined, found: Found): R
           reboots: 0,
         },
         ready: { kind: "not_ready", why: "it was paused when it was found" },
-        agent: { kind: "lost", boot_id: record.agent?.boot_id ?? "" },
+        agent: { kind: "lost", boot_id: recoverBoot(record) },
         since: 0,
       },
     };
@@ -65,6 +66,12 @@ export function recoverState(record: MachineRecord | undefined, found: Found): R
     return { state: { kind: "absent" } };
   }
   return { state: failure ?? { kind: "stopped", first_boot, how: "as_found" } };
+}
+
+/** The boot whose scripts have been gone through, where one is on record. */
+function recoverBoot({ phase, agent }: MachineRecord): string {
+  const settled = phase.kind === "running" || phase.kind === "paused";
+  return settled && agent?.boot_id !== undefined ? agent.boot_id : UNKNOWN_BOOT;
 }
 
 /** The failure that is on record, of a machine that is off until something else is found. */

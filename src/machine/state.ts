@@ -92,7 +92,16 @@ export type Agent =
   | { readonly kind: "up"; readonly boot_id: string }
   | { readonly kind: "lost"; readonly boot_id: string }
   /** It came back while something was under way; forwards and services are restored when that ends. */
-  | { readonly kind: "back"; readonly boot_id: string; readonly operation: OperationId };
+  | {
+    readonly kind: "back";
+    readonly boot_id: string;
+    readonly operation: OperationId;
+    /** Of a boot that nobody greeted yet: its scripts are gone through before that. */
+    readonly unknown?: true;
+  };
+
+/** The boot id of a machine that was found and whose record names no boot. */
+export const UNKNOWN_BOOT = "";
 
 export type Readiness =
   | { readonly kind: "ready" }

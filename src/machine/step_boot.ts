@@ -138,6 +138,8 @@ export function greeted(run: Run, fact: FirstBoot, hello: Hello): Move {
     },
     [
       ...(fact.kind !== "done" && hello.first_boot_done ? [saveDone(hello.scripts)] : []),
+      // A daemon that finds the machine paused knows by it whether the guest rebooted since.
+      { kind: "save", patch: { agent: { version, boot_id } }, barrier: false },
       emit({ kind: "agent", state: "up", boot_id, version }),
       work({ work: "provision", operation: run.operation, scope, first_boot: firstBoot }),
     ],

@@ -29,12 +29,21 @@ import {
   stopToRecover,
   withEffect,
 } from "./step_boot.ts";
-import type { Cause, Failed, Paused, Run, Running, Task } from "./state.ts";
+import {
+  type Agent,
+  type Cause,
+  type Failed,
+  type Paused,
+  type Run,
+  type Running,
+  type Task,
+  UNKNOWN_BOOT,
+} from "./state.ts";
 
 const DONE = { kind: "done" } as const;
 
 export function stepRunning(state: Running, event: Event, rules: Rules): Move {
-  const { run, task, agent } = state;
+  const { run, task } = state;
   switch (event.kind) {
     case "done":
     case "failed":
@@ -46,33 +55,15 @@ export function stepRunning(state: Running, event: Event, rules: Rules): Move {
     case "panicked":
       return panicked(state, event.at, rules);
     case "rebooted": {
-      const told = emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
+      const told = rebootedEvent();
       if (task !== undefined) return settle(run, told);
       return withEffect(told, beginGreeting(run, DONE));
     }
-    case "agent_up": {
-      const { boot_id, version } = event.hello;
-      if (boot_id !== agent.boot_id) {
-        const told = emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
-        return task === undefined
-          ? withEffect(told, greeted(run, DONE, event.hello))
-          : settle(run, told);
-      }
-      const told = emit({ kind: "agent", state: "up", boot_id, version });
-      if (agent.kind === "up") return stay(state, told);
-      if (task !== undefined) {
-        const { operation } = event;
-        return stay({ ...state, agent: { kind: "back", boot_id, operation } }, told);
-      }
-      return beginTask(
-        { ...state, agent: { kind: "up", boot_id } },
-        { work: "restore", operation: event.operation, cancelled: false },
-        told,
-      );
-    }
+    case "agent_up":
+      return agentUp(state, event);
     case "agent_lost":
       return stay(
-        { ...state, agent: { kind: "lost", boot_id: agent.boot_id } },
+        { ...state, agent: lost(state.agent) },
         emit({ kind: "agent", state: "lost", text: event.detail }),
       );
     case "paused_seen": {
@@ -102,7 +93,14 @@ export function stepPaused(state: Paused, event: Event, rules: Rules): Move {
         : stay(state);
     case "resumed_seen":
       // Our own resume tells its end itself.
-      return task?.work === "resume" ? stay(state) : stay(toRunning(state), resumedEvent());
+      return task?.work === "resume"
+        ? stay(state)
+        : whenResumed(toRunning(state), [resumedEvent()]);
+    case "agent_up":
+      return agentUp(state, event);
+    case "agent_lost":
+      // A paused guest's agent is silent, of course, so it is not told; but another link follows it.
+      return stay({ ...state, agent: lost(state.agent) });
     case "off_seen":
       return wentOff(state, event, rules);
     case "panicked":
@@ -110,7 +108,6 @@ export function stepPaused(state: Paused, event: Event, rules: Rules): Move {
     case "client_left":
       return detachOwner(state, event.client, event.why);
     default:
-      // A paused guest's agent is silent, of course: nothing is made of that.
       return stay(state);
   }
 }
@@ -131,9 +128,7 @@ export function stepFailed(state: Failed, event: Event): Move {
         emit({ kind: "agent", state: "up", boot_id: event.hello.boot_id }),
       );
     case "rebooted":
-      return state.power === "off"
-        ? stay(state)
-        : stay(state, emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" }));
+      return state.power === "off" ? stay(state) : stay(state, rebootedEvent());
     case "client_left":
       return detachOwner(state, event.client, event.why);
     default:
@@ -162,7 +157,8 @@ function taskEnded(
       const { applied, needs } = event.result;
       const told = emit({ kind: "changes", applied, needs });
       // Whoever asks for the machine again asks whether it is ready by now.
-      return idle.kind === "running" && idle.ready.kind === "not_ready" && !task.cancelled
+      return idle.kind === "running" && idle.ready.kind === "not_ready" && !task.cancelled &&
+          !isUnknown(idle)
         ? beginTask(idle, { ...task, work: "await_ready" }, told)
         : withAgentBack(idle, [told]);
     }
@@ -181,18 +177,68 @@ function taskEnded(
       );
     case "resume": {
       const running = toRunning(idle);
-      return task.then === "apply"
+      // A boot that is greeted takes over by itself what the `up` wants.
+      return task.then === "apply" && !isUnknown(running)
         ? beginTask(running, {
           work: "apply",
           operation: task.operation,
           ...(task.client === undefined ? {} : { client: task.client }),
           cancelled: false,
         }, resumedEvent())
-        : withAgentBack(running, [resumedEvent()]);
+        : whenResumed(running, [resumedEvent()]);
     }
     default:
       return withAgentBack(idle, []);
   }
+}
+
+function lost(agent: Agent): Agent {
+  const greeted = agent.kind !== "back" || !agent.unknown;
+  return { kind: "lost", boot_id: greeted ? agent.boot_id : UNKNOWN_BOOT };
+}
+
+function isUnknown({ agent }: Running | Paused): boolean {
+  return agent.kind === "back" && agent.unknown === true;
+}
+
+/** A hello. The same boot's is an agent that is back; another's is a guest that rebooted. */
+function agentUp(state: Running | Paused, event: Event & { kind: "agent_up" }): Move {
+  const { run, task, agent } = state;
+  const { boot_id, version } = event.hello;
+  const up = emit({ kind: "agent", state: "up", boot_id, version });
+  const back = { kind: "back", boot_id, operation: event.operation } as const;
+  if (boot_id === agent.boot_id) {
+    if (agent.kind !== "lost") return stay(state, up);
+    const next = { ...state, agent: back };
+    return task === undefined ? whenResumed(next, [up]) : stay(next, up);
+  }
+  // A boot that nobody knew of before is no reboot.
+  const told = agent.boot_id === UNKNOWN_BOOT ? [] : [rebootedEvent()];
+  if (state.kind === "running" && task === undefined) {
+    const [next, effects] = greeted(run, DONE, event.hello);
+    return [next, [...told, ...effects]];
+  }
+  return state.kind === "running" && told.length > 0
+    ? settle(run, rebootedEvent())
+    : stay({ ...state, agent: { ...back, unknown: true } }, ...told, up);
+}
+
+/** A machine that was found paused has not been seen ready: its first agent is asked for that too. */
+function whenResumed(state: Running | Paused, effects: Move[1]): Move {
+  const { run, ready, agent } = state;
+  const unseen = run.why === "found" && ready.kind === "not_ready";
+  if (state.kind !== "running" || !unseen || agent.kind !== "back" || isUnknown(state)) {
+    return withAgentBack(state, effects);
+  }
+  return beginTask(
+    { ...state, agent: { kind: "up", boot_id: agent.boot_id } },
+    { work: "await_ready", operation: agent.operation, cancelled: false },
+    ...effects,
+  );
+}
+
+function rebootedEvent(): Move[1][number] {
+  return emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
 }
 
 function resumedEvent(): Move[1][number] {

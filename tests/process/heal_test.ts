@@ -149,6 +149,37 @@ Deno.test("a failed script stays failed through a new daemon, which serves the g
   assert.equal((await world.boots()).length, 1, "the machine was not touched");
 });
 
+Deno.test("a paused machine under a new daemon: up and resume go on with the same boot, and no reboot is told", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-heal-paused-",
+    toml: `[provision.boot]\nscript = "echo here"\n`,
+  });
+  await world.ok(["up", "-d"]);
+  const ready = () =>
+    until("the machine is ready", async () => {
+      const { ready, agent } = await world.status();
+      return ready === true && agent.state === "up";
+    });
+  await world.ok(["pause"]);
+  await world.ok(["daemon", "restart"]);
+  assert.equal((await world.status()).text, "paused (asked)");
+  await world.ok(["up", "-d"]);
+  await ready();
+  await world.ok(["pause"]);
+  kill((await world.holder())!);
+  await world.settled();
+  await world.ok(["resume"]);
+  await ready();
+  const { stdout } = await world.ok(["events", "-o", "json"]);
+  const told = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(told.filter(({ what }) => what === "rebooted"), []);
+  assert.equal(
+    told.filter(({ kind, state }) => kind === "script" && state === "started").length,
+    1,
+  );
+  assert.equal((await world.boots()).length, 1);
+});
+
 Deno.test("SIGSTOP of the daemon: status says hung, down ends it and stops the machine", async () => {
   await using world = await fakeWorld({ prefix: "rum-hung-" });
   await world.ok(["up", "-d"]);

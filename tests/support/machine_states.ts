@@ -8,6 +8,7 @@ import {
   type Owner,
   type Run,
   type Task,
+  UNKNOWN_BOOT,
 } from "../../src/machine/state.ts";
 
 export const OWNER: Owner = {
@@ -161,6 +162,23 @@ export const STATES: Readonly<Record<string, MachineState>> = {
   "paused": { kind: "paused", run: RUN, why: "asked", ...live },
   "paused, full disk": { kind: "paused", run: ALONE, why: "disk_full", ...live },
   "paused, resuming": { kind: "paused", run: ALONE, why: "asked", ...live, task: task("resume") },
+  "paused, found so": {
+    kind: "paused",
+    run: { ...ALONE, why: "found" },
+    why: "asked",
+    ...live,
+    ready: { kind: "not_ready", why: "it was paused when it was found" },
+    agent: { kind: "lost", boot_id: "boot-1" },
+  },
+  "paused, resuming what was found, its boot unknown": {
+    kind: "paused",
+    run: { ...ALONE, why: "found" },
+    why: "asked",
+    ...live,
+    ready: { kind: "not_ready", why: "it was paused when it was found" },
+    agent: { kind: "lost", boot_id: UNKNOWN_BOOT },
+    task: task("resume"),
+  },
   "failed running": {
     kind: "failed",
     cause: CAUSE,

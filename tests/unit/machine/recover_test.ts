@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { newRecord, type RecordPatch } from "../../../src/machine/record.ts";
 import { recoverState } from "../../../src/machine/recover.ts";
-import { describePhase, firstBootOf } from "../../../src/machine/state.ts";
+import { describePhase, firstBootOf, UNKNOWN_BOOT } from "../../../src/machine/state.ts";
 
 const BASE = newRecord({
   id: "0123abcd",
@@ -152,6 +152,21 @@ Deno.test("recoverState: a failure of a machine that still runs is left as it is
   // It was off, and somebody switched it on since: that is a machine found running.
   const switchedOn = recoverState(failed("off"), found);
   assert.deepEqual([switchedOn.state.kind, switchedOn.takeUp], ["stopped", "greet"]);
+});
+
+Deno.test("recoverState: the boot of a paused machine is known when its scripts were gone through", () => {
+  const agent = { version: "1", boot_id: "boot-1" };
+  const bootOf = (record: RecordPatch) => {
+    const { state } = recoverState({ ...BASE, ...DONE, ...record }, {
+      overlay: true,
+      power: "paused",
+    });
+    return state.kind === "paused" ? state.agent.boot_id : assert.fail(state.kind);
+  };
+  assert.equal(bootOf({ agent, ...phase("paused", "paused (asked)") }), "boot-1");
+  assert.equal(bootOf({ agent, ...phase("running") }), "boot-1");
+  assert.equal(bootOf({ agent, ...phase("provisioning") }), UNKNOWN_BOOT);
+  assert.equal(bootOf(phase("running")), UNKNOWN_BOOT);
 });
 
 Deno.test("recoverState: no record is no machine", () => {
