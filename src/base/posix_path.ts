@@ -54,6 +54,11 @@ export function relative(from: string, to: string): string {
   return [...a.slice(same).map(() => ".."), ...b.slice(same)].join("/");
 }
 
+/** Whether `path` is `folder` or below it; both canonical. */
+export function isInside(folder: string, path: string): boolean {
+  return path === folder || path.startsWith(folder === "/" ? "/" : folder + "/");
+}
+
 function withoutEnd(path: string): string {
   let end = path.length;
   while (end > 0 && path[end - 1] === "/") end--;

@@ -31,10 +31,12 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
 
 async function connect(context: Context, args: readonly string[]): Promise<number> {
   const target = await targetOf(context);
-  const { machine, ssh } = await sshRecord(context, target);
+  const { machine, ssh, folder } = await sshRecord(context, target);
   // A machine that is off is said here, in rum's words, and a dead daemon is replaced.
   await (await daemonClient(context, target)).close();
-  if (ssh.commandFile !== undefined) await requireUnchanged([ssh.commandFile]);
+  if (ssh.command.includes("/")) {
+    await requireUnchanged(ssh.command, ssh.commandFile, { folder, home: context.host.home });
+  }
   const config = target.paths.sshClientConfig;
   const text = sshClientConfig(machine);
   if (await readOwnFile(config) !== text) await writeFileAtomic(config, text);

@@ -1,5 +1,6 @@
 /** The machine as ssh needs it, from its records: no daemon, no libvirt, no rum.toml. */
 import { RumError } from "../base/errors.ts";
+import { dirname } from "../base/posix_path.ts";
 import type { RecordedPlan } from "../plan/types.ts";
 import { lastingCommand, PACKED_FILE } from "../daemon/self_command.ts";
 import { hostKeyAlias } from "../store/known_hosts.ts";
@@ -11,6 +12,8 @@ import type { Context } from "./verb.ts";
 export interface SshRecord {
   readonly machine: SshMachine;
   readonly ssh: RecordedPlan["ssh"];
+  /** The project's. */
+  readonly folder: string;
 }
 
 /** @throws {RumError} `machine_not_found` before the first `up` */
@@ -25,6 +28,7 @@ export async function sshRecord(context: Context, { id, paths }: Target): Promis
   const data = context.host.xdgDataHome;
   return {
     ssh: record.plan.ssh,
+    folder: dirname(record.config_path),
     machine: {
       id,
       name: record.name,

@@ -4,8 +4,8 @@
  * what needs approval (trust.ts), and a guest that can write the project can plant a link in it.
  * What is read from disk is bounded, and only regular files are opened: a fifo would never answer.
  */
-import { fileSha256 } from "../base/sha256.ts";
 import * as posix from "../base/posix_path.ts";
+import { commandFiles, programFile } from "./command_files.ts";
 import { dotted, type KeyPath, type Mistake, quoted } from "./diagnostics.ts";
 import { imageKind } from "./image_kind.ts";
 import type { Tree } from "./syntax.ts";
@@ -18,6 +18,8 @@ export interface ConfigReader {
   kind(path: string): Promise<"file" | "folder" | "other" | undefined>;
   /** Links resolved as far down as the path exists. */
   canonical(path: string): Promise<string>;
+  /** Where a link points, as it says; undefined when it is no link. */
+  link(path: string): Promise<string | undefined>;
   /** The bytes of a regular file, or at most `maxBytes + 1` of them. */
   read(path: string, maxBytes: number): Promise<Uint8Array>;
 }
@@ -26,12 +28,11 @@ export interface HostFiles {
   readonly scripts: Readonly<Partial<Record<string, { content: string; file: string }>>>;
   /** Canonical path of each key that names one, by dotted key. */
   readonly paths: ReadonlyMap<string, string>;
-  /** Files inside the project that a hook or ssh.command names, by dotted key. */
+  /** What a hook or ssh.command runs of the project (command_files.ts), by dotted key. */
   readonly digests: ReadonlyMap<string, readonly FileDigest[]>;
 }
 
 const SCRIPT_BYTES_MAX = 1024 * 1024;
-const PROGRAM_BYTES_MAX = 64 * 1024 * 1024;
 
 export async function readHostFiles(
   tree: Tree,
@@ -57,19 +58,15 @@ export async function readHostFiles(
   }
   const command = textOf(tableAt(tree, "ssh") ?? {}, "command");
   if (command !== undefined && command.includes("/")) {
-    await gathering.canonical(["ssh", "command"], command);
-    await gathering.digests(["ssh", "command"], [command]);
+    const path = await gathering.canonical(["ssh", "command"], command);
+    // What is run is the place it leads to now.
+    if (path !== undefined) await gathering.program(["ssh", "command"], path);
   }
   const screenshots = textOf(tableAt(tree, "tasks", "screenshot") ?? {}, "folder");
   if (screenshots !== undefined) {
     await gathering.canonical(["tasks", "screenshot", "folder"], screenshots);
   }
   return gathering;
-}
-
-/** Whether `path` is `folder` or below it; both canonical. */
-export function isInside(folder: string, path: string): boolean {
-  return path === folder || path.startsWith(folder === "/" ? "/" : folder + "/");
 }
 
 class Gathering {
@@ -146,36 +143,23 @@ class Gathering {
     }
   }
 
-  /**
-   * Which files of the project a command names, with their content's hash. Words are also taken
-   * apart where a shell or `--option=path` would, so that `sh -c "./notify.sh up"` counts. A file
-   * that such a program loads by itself is beyond this; `rum trust` says to keep hooks elsewhere.
-   */
   async digests(at: KeyPath, words: readonly string[]): Promise<void> {
-    const candidates = new Set(
-      words.flatMap((word) => [word, ...word.split(/[\s;|&<>()'"`=]+/)]).filter(usable),
-    );
-    const found = new Map<string, FileDigest>();
-    for (const candidate of candidates) {
-      // A word that is no path at all (a whole shell script) is not a mistake.
-      const path = await this.reader.canonical(this.#absolute(candidate)).catch(() => undefined);
-      if (path === undefined || !isInside(this.folder, path)) continue;
-      try {
-        if (await this.reader.kind(path) !== "file") continue;
-        const bytes = await this.reader.read(path, PROGRAM_BYTES_MAX);
-        if (bytes.length > PROGRAM_BYTES_MAX) throw new Error("it is larger than 64 MiB");
-        found.set(path, { path, sha256: await fileSha256(bytes) });
-      } catch (thrown) {
-        this.#unreadable(
-          at,
-          `File ${quoted(candidate)} of ${dotted(at)} cannot be read: ${messageOf(thrown)}`,
-        );
-      }
+    await this.#noted(at, () => commandFiles(words, this));
+  }
+
+  async program(at: KeyPath, path: string): Promise<void> {
+    await this.#noted(at, async () => {
+      const file = await programFile(path, this);
+      return file === undefined ? [] : [file];
+    });
+  }
+
+  async #noted(at: KeyPath, look: () => Promise<readonly FileDigest[]>): Promise<void> {
+    try {
+      this.files.digests.set(dotted(at), await look());
+    } catch (thrown) {
+      this.#unreadable(at, `${messageOf(thrown)}, and ${dotted(at)} names it`);
     }
-    this.files.digests.set(
-      dotted(at),
-      [...found.values()].sort((a, b) => a.path < b.path ? -1 : 1),
-    );
   }
 
   #absolute(text: string): string {

@@ -6,7 +6,7 @@ import * as posix from "../base/posix_path.ts";
 import type { ConfigReader } from "./host_files.ts";
 
 export function diskReader(home: string): ConfigReader {
-  return { home, kind, canonical, read };
+  return { home, kind, canonical, link, read };
 }
 
 async function kind(path: string): Promise<"file" | "folder" | "other" | undefined> {
@@ -40,6 +40,10 @@ async function canonical(path: string): Promise<string> {
       at = posix.dirname(at);
     }
   }
+}
+
+async function link(path: string): Promise<string | undefined> {
+  return await Deno.readLink(path).catch(() => undefined);
 }
 
 async function read(path: string, maxBytes: number): Promise<Uint8Array> {

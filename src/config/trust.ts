@@ -7,9 +7,10 @@
  * keys and values, hooks' files inside the project with their content; nothing else, so that editing
  * a script or a port asks nobody. Pure: what is known of the disk is in Config already.
  */
+import { isInside } from "../base/posix_path.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import { isLoopback } from "./addresses.ts";
-import { isInside } from "./host_files.ts";
+import { fileText } from "./command_files.ts";
 import type { Config, FileDigest, HookConfig } from "./types.ts";
 
 export interface HostKey {
@@ -109,8 +110,6 @@ export function fingerprintOf({ key, value, why }: HostKey): string {
 
 /** Words as JSON, so that `["a b"]` and `["a", "b"]` differ, then the files with their content. */
 function commandText(words: readonly string[], ...files: (FileDigest | undefined)[]): string {
-  const digests = files.flatMap((file) =>
-    file === undefined ? [] : [`${file.path} sha256:${file.sha256}`]
-  );
+  const digests = files.flatMap((file) => file === undefined ? [] : [fileText(file)]);
   return JSON.stringify(words) + (digests.length === 0 ? "" : ` with ${digests.join(", ")}`);
 }

@@ -159,8 +159,8 @@ export interface HookConfig {
   readonly exec: readonly string[];
   readonly timeoutMs: number;
   /**
-   * The files inside the project folder that `exec` names. A guest may be able to write them, so
-   * they are approved with their content and compared again before every run.
+   * What `exec` runs of the project folder (command_files.ts). A guest may be able to write it, so it
+   * is approved with its content and looked for again before every run.
    */
   readonly files: readonly FileDigest[];
 }
@@ -168,7 +168,10 @@ export interface HookConfig {
 export interface FileDigest {
   /** Absolute, canonical. */
   readonly path: string;
-  readonly sha256: string;
+  /** Absent when it is no regular file, or not in the project. */
+  readonly sha256?: string;
+  /** The place the command names, when links inside the project lead from there to `path`. */
+  readonly via?: string;
 }
 
 export interface ScreenshotTaskConfig {

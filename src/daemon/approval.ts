@@ -4,11 +4,15 @@
  * under a running machine is told by `drift.ts`; this is the rest. SPEC section 11.
  */
 import { toRumError } from "../base/errors.ts";
+import { dirname } from "../base/posix_path.ts";
+import { printableLine } from "../base/printable.ts";
+import { commandFiles, differingFile } from "../config/command_files.ts";
 import { loadConfig } from "../config/load.ts";
+import { diskReader } from "../config/read.ts";
 import { hookKeyOf, hostKeysOf } from "../config/trust.ts";
 import type { Config, HookConfig } from "../config/types.ts";
 import type { HostEnv, RumPaths } from "../plan/paths.ts";
-import { requireApprovedKey, requireUnchanged } from "../store/trust_store.ts";
+import { requireApprovedKey, unapprovedFile } from "../store/trust_store.ts";
 
 /**
  * A URI may name a program to run (`qemu+ssh://…?command=`): not even looked at unapproved. Asked only
@@ -39,12 +43,31 @@ export async function goodConfig(configPath: string, env: HostEnv): Promise<Conf
   }
 }
 
-/** @throws {RumError} `untrusted_config` unless this very hook is approved, its files included */
+/**
+ * What the hook runs is looked for anew and must be approved just so: the plan's word for it may be
+ * from before the guest put a link, or another file, in its place. The disk is read last; the caller
+ * runs the hook without another wait.
+ *
+ * @throws {RumError} `untrusted_config` unless this very hook is approved, its files included
+ */
 export async function requireApprovedHook(
   rum: RumPaths,
-  configPath: string,
+  config: { readonly path: string; readonly home: string },
   hook: HookConfig,
 ): Promise<void> {
-  await requireApprovedKey(rum, configPath, hookKeyOf(hook));
-  await requireUnchanged(hook.files);
+  const options = { folder: dirname(config.path), reader: diskReader(config.home) };
+  let files = hook.files;
+  try {
+    await requireApprovedKey(rum, config.path, async () => {
+      files = await commandFiles(hook.exec, options).catch((cause) => {
+        throw unapprovedFile(cause.message, { cause });
+      });
+      return hookKeyOf({ ...hook, files });
+    });
+  } catch (cause) {
+    const other = differingFile(hook.files, files);
+    if (other === undefined) throw cause;
+    const path = other.via ?? other.path;
+    throw unapprovedFile(`File ${printableLine(path)} has changed since`, { path, cause });
+  }
 }

@@ -98,7 +98,8 @@ export function assemble(parts: Parts): { engine: Engine } {
     follow: (listener) => events.follow(listener),
     hooks: () => (keeper.record.plan ?? wanted?.plan)?.hooks ?? [],
     machine: () => ({ id, name: keeper.record.name, config_path: keeper.record.config_path }),
-    requireApproved: (hook) => requireApprovedHook(rum, keeper.record.config_path, hook),
+    requireApproved: (hook) =>
+      requireApprovedHook(rum, { path: keeper.record.config_path, home: env.home }, hook),
     emit,
     log: parts.log,
     clock,

@@ -8,8 +8,10 @@
  * are new.
  */
 import { RumError } from "../base/errors.ts";
-import { fileSha256, sha256Hex } from "../base/sha256.ts";
+import { sha256Hex } from "../base/sha256.ts";
 import { printableLine } from "../base/printable.ts";
+import { fileText, programFile } from "../config/command_files.ts";
+import { diskReader } from "../config/read.ts";
 import { fingerprintOf, type HostKey, hostKeysOf, trustHash } from "../config/trust.ts";
 import type { Config, FileDigest } from "../config/types.ts";
 import type { RumPaths } from "../plan/paths.ts";
@@ -117,16 +119,18 @@ export async function requireTrust(options: RequireTrustOptions): Promise<void> 
 
 /**
  * Whether this very key of that rum.toml is among those that were approved last, whatever the file
- * says now. For what is done long after the file was read.
+ * says now. For what is done long after the file was read. A key that has to be made first is made
+ * last: it tells what the disk holds, and as little as possible comes between that and its use.
  *
  * @throws {RumError} `untrusted_config`
  */
 export async function requireApprovedKey(
   paths: RumPaths,
   configPath: string,
-  key: HostKey,
+  wanted: HostKey | (() => Promise<HostKey>),
 ): Promise<void> {
   const approval = (await readApprovals(paths)).get(configPath);
+  const key = typeof wanted === "function" ? await wanted() : wanted;
   if (approval?.keys.includes(shortHash(key))) return;
   throw new RumError(
     "untrusted_config",
@@ -161,30 +165,36 @@ export function trustList(status: TrustStatus): string {
 }
 
 /**
- * Whether the project's files that an approved command names still hold what was approved. To be
- * asked right before every run: the guest may have written them since.
+ * Whether a program that is named by its path is still that file of the project that it was when it
+ * was approved, or still none. To be asked right before every run: the guest may have written it.
  *
  * @throws {RumError} `untrusted_config` naming the file
  */
-export async function requireUnchanged(files: readonly FileDigest[]): Promise<void> {
-  for (const { path, sha256 } of files) {
-    let found: string | undefined;
-    try {
-      const info = await Deno.stat(path);
-      const real = await Deno.realPath(path);
-      if (info.isFile && real === path) {
-        found = await fileSha256(await Deno.readFile(path));
-      }
-    } catch {
-      // Gone or unreadable: not what was approved.
-    }
-    if (found === sha256) continue;
-    throw new RumError(
-      "untrusted_config",
-      `File ${printableLine(path)}, which an approved command runs, has changed since`,
-      { hint: "rum trust", data: { path } },
-    );
+export async function requireUnchanged(
+  path: string,
+  approved: FileDigest | undefined,
+  { folder, home }: { readonly folder: string; readonly home: string },
+): Promise<void> {
+  let found: FileDigest | undefined;
+  try {
+    found = await programFile(path, { folder, reader: diskReader(home) });
+  } catch (cause) {
+    throw unapprovedFile((cause as Error).message, { path, cause });
   }
+  const text = (file: FileDigest | undefined) => file === undefined ? "" : fileText(file);
+  if (text(found) === text(approved)) return;
+  throw unapprovedFile(`File ${printableLine(path)} has changed since`, { path });
+}
+
+export function unapprovedFile(
+  why: string,
+  { path, cause }: { readonly path?: string; readonly cause?: unknown } = {},
+): RumError {
+  return new RumError("untrusted_config", `Cannot run an approved command: ${why}`, {
+    hint: "rum trust",
+    ...(cause === undefined ? {} : { cause }),
+    ...(path === undefined ? {} : { data: { path } }),
+  });
 }
 
 function shortHash(key: HostKey): string {

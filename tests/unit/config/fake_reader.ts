@@ -26,6 +26,12 @@ export function fakeReader(disk: FakeDisk = BASE): ConfigReader {
       );
     },
     canonical: (path) => Promise.resolve(resolve(path)),
+    link(path) {
+      const entry = disk[path];
+      return Promise.resolve(
+        entry === undefined || entry === null || typeof entry === "string" ? undefined : entry.link,
+      );
+    },
     read(path, maxBytes) {
       const entry = disk[resolve(path)];
       if (typeof entry !== "string") return Promise.reject(new Error("it is not a regular file"));

@@ -197,16 +197,22 @@ Deno.test("approvals made at the same time are all kept", async () => {
   });
 });
 
-Deno.test("a hook's script that changed after its approval does not run", async () => {
-  await inTemp(async (_paths, folder) => {
-    const path = await Deno.realPath(folder) + "/hook.sh";
+Deno.test("ssh.command: a file of the project that changed, went or came after its approval does not run", async () => {
+  await inTemp(async (_paths, temp) => {
+    const folder = await Deno.realPath(temp);
+    const path = folder + "/hook.sh";
+    const place = { folder, home: folder };
+    const refused = { code: "untrusted_config", hint: "rum trust" };
+    await requireUnchanged(path, undefined, place);
     await Deno.writeTextFile(path, "");
     const sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    await requireUnchanged([{ path, sha256 }]);
+    await requireUnchanged(path, { path, sha256 }, place);
+    await assert.rejects(requireUnchanged(path, undefined, place), refused);
     await Deno.writeTextFile(path, "x");
-    await assert.rejects(requireUnchanged([{ path, sha256 }]), { code: "untrusted_config" });
+    await assert.rejects(requireUnchanged(path, { path, sha256 }, place), refused);
     await Deno.remove(path);
-    await assert.rejects(requireUnchanged([{ path, sha256 }]), { code: "untrusted_config" });
+    await assert.rejects(requireUnchanged(path, { path, sha256 }, place), refused);
+    await requireUnchanged("/usr/bin/env", undefined, place);
   });
 });
 
