@@ -7,6 +7,7 @@ import { type Clock } from "../base/clock.ts";
 import { RumError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import type { SessionEvent } from "../guest/agent_session.ts";
+import { requireShares } from "../guest/shared_folder.ts";
 import type { Hypervisor, HypervisorMachine, MachineStatus } from "../libvirt/hypervisor.ts";
 import type { WorkContext } from "../machine/effects.ts";
 import type { PlanChanges } from "../machine/events.ts";
@@ -126,6 +127,7 @@ export function assemble(parts: Parts): { engine: Engine } {
         machine,
         clock,
         networksUp: (signal) => networksUp(hypervisor, id, inForce().networks, signal),
+        requireShares: () => requireShares(inForce().mounts),
         findQemu: () => findQemu(keeper.record.uuid),
         async syncTime() {
           await link.client?.syncTime().catch(() => {});

@@ -19,6 +19,13 @@ export interface PowerOptions {
   readonly machine: () => HypervisorMachine;
   /** Brings up what the machine's cards are plugged into, before it starts. */
   readonly networksUp: (signal: AbortSignal) => Promise<void>;
+  /**
+   * Whether what the hypervisor opens by its path is still what the plan says. The definition is from
+   * then, and a guest that shares the folder around may have put a link there since.
+   *
+   * @throws {RumError} `untrusted_config`, `no_such_file`
+   */
+  readonly requireShares: () => Promise<void>;
   readonly findQemu: () => Promise<QemuProcess | undefined>;
   /** Corrects the guest's clock after it stood still; best effort. */
   readonly syncTime: (signal: AbortSignal) => Promise<void>;
@@ -47,8 +54,14 @@ export function createPower(options: PowerOptions): PowerPort {
         default:
           await options.networksUp(signal);
           await faultPoint("launch.networks");
+          await options.requireShares();
           await machine().start({ signal });
           await faultPoint("launch.started");
+          // Somebody else's machine may share it too, and have been quicker.
+          await options.requireShares().catch(async (error) => {
+            await forceOff(machine(), signal);
+            throw error;
+          });
       }
       const qemu = await options.findQemu();
       return qemu === undefined ? {} : { qemu };

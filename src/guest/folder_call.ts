@@ -15,12 +15,12 @@ import type { Mux } from "../wire/mux_types.ts";
 import { AgentCall } from "./agent_call.ts";
 import { sendBody } from "./agent_files.ts";
 import { MAX_ENTRIES } from "./folder_scan.ts";
+import type { SharedFolder } from "./shared_folder.ts";
 
 /** Of all paths together: what a hostile guest may make us keep. */
 const MAX_CHARACTERS = 64 * 1024 * 1024;
 
 export interface FolderAt {
-  readonly source: string;
   readonly target: string;
   readonly user?: string;
 }
@@ -59,7 +59,12 @@ export async function applyInGuest(
   mux: Mux,
   at: FolderAt,
   ops: readonly Op[],
-  options: { signal: AbortSignal; took: (op: Op) => void },
+  options: {
+    readonly signal: AbortSignal;
+    /** The host's side, where the files of the operations are read. */
+    readonly from: SharedFolder;
+    readonly took: (op: Op) => void;
+  },
 ): Promise<Sent> {
   const { target, user } = at;
   const { signal } = options;
@@ -69,7 +74,7 @@ export async function applyInGuest(
   const sending = async () => {
     for (const op of ops) {
       try {
-        if (await sendOp(call, at.source, op)) sent.push(op);
+        if (await sendOp(call, options.from, op)) sent.push(op);
       } catch (error) {
         if (!(error instanceof Unreadable)) throw error;
         unreadable.set(error.path, error.message);
@@ -114,13 +119,13 @@ class Unreadable extends Error {
 }
 
 /** False when its file is gone by now: somebody will tell us. @throws {Unreadable} */
-async function sendOp(call: AgentCall, source: string, op: Op): Promise<boolean> {
+async function sendOp(call: AgentCall, from: SharedFolder, op: Op): Promise<boolean> {
   if (op.op !== "file" && op.op !== "same") {
     await call.send(KIND.params, op satisfies FolderOpMessage);
     return true;
   }
   const { path, size } = op.entry;
-  const file = await openFile(`${source}/${path}`, op.entry);
+  const file = openFile(from, op.entry);
   if (file === undefined) return false;
   using _closing = file;
   if (op.op === "same") {
@@ -134,14 +139,11 @@ async function sendOp(call: AgentCall, source: string, op: Op): Promise<boolean>
   return true;
 }
 
-async function openFile(path: string, entry: Entry): Promise<Deno.FsFile | undefined> {
-  let file: Deno.FsFile;
+function openFile(from: SharedFolder, entry: Entry): Deno.FsFile | undefined {
+  let file: Deno.FsFile | undefined;
   try {
-    file = await Deno.open(path);
+    file = from.file(entry.path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
-    }
     throw new Unreadable(
       entry.path,
       error instanceof Deno.errors.PermissionDenied
@@ -151,8 +153,8 @@ async function openFile(path: string, entry: Entry): Promise<Deno.FsFile | undef
         : String(error),
     );
   }
-  // Another file by now, perhaps through a link: not the one that was looked at.
-  if (entry.ino !== undefined && (await file.stat()).ino !== entry.ino) {
+  // Another file by now: not the one that was looked at.
+  if (file !== undefined && entry.ino !== undefined && file.statSync().ino !== entry.ino) {
     file.close();
     return undefined;
   }

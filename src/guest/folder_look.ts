@@ -10,8 +10,10 @@ import { RumError } from "../base/errors.ts";
 import { DirtySet } from "../sync/dirty.ts";
 import { IgnoreRules, isIgnoreFile } from "../sync/ignore.ts";
 import { belowAny, type Entry, parents, type Tree } from "../sync/tree.ts";
+import type { Folder } from "../../ffi/folders.ts";
 import { lookAt, scanTree } from "./folder_scan.ts";
 import { FolderWatch } from "./folder_watch.ts";
+import { SharedFolder } from "./shared_folder.ts";
 
 /** From the first event: what belongs together arrives together, and nobody waits for long. */
 const BATCH_MS = 8;
@@ -34,6 +36,7 @@ export interface FolderLookOptions {
 }
 
 export class FolderLook implements AsyncDisposable {
+  #top: SharedFolder | undefined;
   readonly #options: FolderLookOptions;
   readonly #watch: FolderWatch;
   readonly #dirty = new DirtySet();
@@ -90,8 +93,24 @@ export class FolderLook implements AsyncDisposable {
     return this.#dirty.empty;
   }
 
-  /** Waits for something to change. @throws the signal's reason; `no_such_file` without a folder */
+  /**
+   * The folder as the last question was asked of it, for whoever reads files to answer it.
+   *
+   * @throws {RumError} `no_such_file`, `untrusted_config`
+   */
+  get top(): SharedFolder {
+    return this.#top ??= SharedFolder.open(this.#options.source);
+  }
+
+  /**
+   * Waits for something to change.
+   *
+   * @throws the signal's reason; `no_such_file` without a folder, `untrusted_config` when a link
+   *   stands in its place
+   */
   async next(signal: AbortSignal): Promise<Question> {
+    // Opened anew for each question: the kernel tells of a folder's end only once nobody has it open.
+    this.#close();
     await this.#changed(signal);
     if (!this.#dirty.all) await pause(BATCH_MS, signal);
     this.#wake = Promise.withResolvers();
@@ -111,7 +130,13 @@ export class FolderLook implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#close();
     await this.#watch[Symbol.asyncDispose]();
+  }
+
+  #close(): void {
+    this.#top?.[Symbol.dispose]();
+    this.#top = undefined;
   }
 
   async #changed(signal: AbortSignal): Promise<void> {
@@ -150,22 +175,23 @@ export class FolderLook implements AsyncDisposable {
     trees: ReadonlySet<string>,
     signal: AbortSignal,
   ): Promise<Question> {
-    const { known, source } = this.#options;
+    const { known } = this.#options;
+    const { top } = this;
     const base = new Map<string, Entry>();
     const now = new Map<string, Entry>();
     const options = { rules: this.#rules, onSkipped: this.#skip };
-    const real = new Map<string, boolean>();
     /** What is in question with all that is known below it. */
     const whole = new Set<string>();
     for (const path of [...trees, ...paths]) {
       if (parents(path).some((folder) => this.#rules.ignores(folder, true))) continue;
       // A folder above it may have become a link meanwhile; then there is nothing here to look at.
-      if (!parents(path).every((folder) => isRealFolder(`${source}/${folder}`, real))) {
+      const place = top.parentOf(path);
+      if (place === undefined) {
         whole.add(path);
         continue;
       }
       const before = known.get(path);
-      const entry = lookAt(source, path, options);
+      const entry = lookAt(place.folder, place.name, path, options);
       if (trees.has(path) || (before?.type === "folder") !== (entry?.type === "folder")) {
         whole.add(path);
       } else if (before !== undefined) base.set(path, before);
@@ -179,18 +205,18 @@ export class FolderLook implements AsyncDisposable {
   }
 
   async #scan(top: string, into: Map<string, Entry>, signal: AbortSignal): Promise<void> {
-    await scanTree(this.#options.source, top, into, {
+    await scanTree(this.top, top, into, {
       rules: this.#rules,
       onSkipped: this.#skip,
-      onFolder: (folder) => this.#watched(folder),
+      onFolder: (folder, open) => this.#watched(folder, open),
       signal,
     });
   }
 
-  #watched(folder: string): void {
+  #watched(folder: string, open: Folder): void {
     if (this.#unwatched !== undefined) return;
     try {
-      this.#watch.add(folder);
+      this.#watch.add(folder, open);
     } catch (error) {
       if (!(error instanceof RumError)) throw error;
       this.#unwatched = error;
@@ -200,19 +226,6 @@ export class FolderLook implements AsyncDisposable {
   readonly #skip = (path: string, why: string): void => {
     if (this.#skipped.size < MAX_SKIPPED) this.#skipped.set(path, why);
   };
-}
-
-function isRealFolder(path: string, seen: Map<string, boolean>): boolean {
-  const known = seen.get(path);
-  if (known !== undefined) return known;
-  let found = false;
-  try {
-    found = Deno.lstatSync(path).isDirectory;
-  } catch {
-    // Gone is as good as no folder.
-  }
-  seen.set(path, found);
-  return found;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

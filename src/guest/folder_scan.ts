@@ -1,11 +1,13 @@
 /**
- * A host folder as a tree of entries: what is there, without following a link, without what is
- * ignored. Synchronous calls in slices (a file costs 14 µs that way, four times as much otherwise),
+ * A host folder as a tree of entries: what is there, without following a link (shared_folder.ts),
+ * without what is ignored. Synchronous calls in slices (a file costs 14 µs that way, four times as much otherwise),
  * and between slices everything else has its turn. Each folder is announced before it is read.
  */
+import type { Folder } from "../../ffi/folders.ts";
 import { RumError } from "../base/errors.ts";
 import { IGNORE_FILES, type IgnoreRules } from "../sync/ignore.ts";
 import type { Entry } from "../sync/tree.ts";
+import { heldRegular, isGone, type SharedFolder } from "./shared_folder.ts";
 
 const SLICE_MS = 8;
 const MAX_IGNORE_BYTES = 256 * 1024;
@@ -16,8 +18,8 @@ const TICK_MS = 12;
 
 export interface ScanOptions {
   readonly rules: IgnoreRules;
-  /** Before a folder is read; "" is the top. */
-  readonly onFolder: (folder: string) => void;
+  /** Before a folder is read; "" is the top. `open` is it, for as long as the call lasts. */
+  readonly onFolder: (folder: string, open: Folder) => void;
   /** What cannot be read or named, and why. */
   readonly onSkipped: (path: string, why: string) => void;
   readonly signal?: AbortSignal;
@@ -28,19 +30,14 @@ export interface ScanOptions {
 /**
  * Adds `top` (unless it is "") and everything below it to `into`.
  *
- * @throws {RumError} `host_limit` beyond 200,000 entries; `no_such_file` when the root is missing
+ * @throws {RumError} `host_limit` beyond 200,000 entries
  */
 export async function scanTree(
-  root: string,
+  root: SharedFolder,
   top: string,
   into: Map<string, Entry>,
   options: ScanOptions,
 ): Promise<void> {
-  if (top === "" && !isFolder(root)) {
-    throw new RumError("no_such_file", `The shared folder ${root} is not there`, {
-      hint: "rum config check",
-    });
-  }
   const { maxEntries = MAX_ENTRIES } = options;
   let slice = performance.now();
   const stack = [top];
@@ -55,14 +52,13 @@ export async function scanTree(
       options.onSkipped(folder, `deeper than ${MAX_DEPTH} folders`);
       continue;
     }
-    options.onFolder(folder);
     for (const entry of readFolder(root, folder, options)) {
       into.set(entry.path, entry);
       if (into.size > maxEntries) {
         throw new RumError(
           "host_limit",
-          `The shared folder ${root} holds more than ${maxEntries} files`,
-          { hint: `Name what is not needed in ${root}/.rumignore` },
+          `The shared folder ${root.source} holds more than ${maxEntries} files`,
+          { hint: `Name what is not needed in ${root.source}/.rumignore` },
         );
       }
       if (entry.type === "folder") stack.push(entry.path);
@@ -70,47 +66,53 @@ export async function scanTree(
   }
 }
 
-function readFolder(root: string, folder: string, options: ScanOptions): Entry[] {
-  const path = folder === "" ? root : `${root}/${folder}`;
+function readFolder(root: SharedFolder, folder: string, options: ScanOptions): Entry[] {
+  let open: Folder;
   let names: string[];
   try {
-    names = [...Deno.readDirSync(path)].map((each) => each.name);
+    open = root.folder(folder);
+    options.onFolder(folder, open);
+    names = [...Deno.readDirSync(open.path)].map((each) => each.name);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) options.onSkipped(folder, reason(error));
+    if (error instanceof RumError) throw error;
+    // Something else by now, which the watch on the folder above will tell.
+    if (!isGone(error)) options.onSkipped(folder, reason(error));
     return [];
   }
   for (const file of IGNORE_FILES) {
     options.rules.set(
       folder,
       file,
-      names.includes(file) ? readIgnoreFile(`${path}/${file}`) : undefined,
+      names.includes(file) ? readIgnoreFile(open, file) : undefined,
     );
   }
   const entries: Entry[] = [];
   for (const name of names) {
     const child = folder === "" ? name : `${folder}/${name}`;
-    const entry = lookAt(root, child, options);
+    const entry = lookAt(open, name, child, options);
     if (entry !== undefined) entries.push(entry);
   }
   return entries;
 }
 
-/** One path as it is now; undefined when it is gone, ignored, or nothing that can be copied. */
+/** One path, `name` in `folder`, as it is now; undefined when it is gone, ignored, or nothing that can be copied. */
 export function lookAt(
-  root: string,
+  folder: Folder,
+  name: string,
   path: string,
   { rules, onSkipped }: Pick<ScanOptions, "rules" | "onSkipped">,
 ): Entry | undefined {
   // Deno shows a name that is no UTF-8 with a replacement character; nobody can open it by that.
-  if (path.includes("\uFFFD") && !exists(`${root}/${path}`)) {
+  const at = `${folder.path}/${name}`;
+  if (path.includes("\uFFFD") && !exists(at)) {
     onSkipped(path, "its name is not UTF-8");
     return undefined;
   }
   let info: Deno.FileInfo;
   let to: string | undefined;
   try {
-    info = Deno.lstatSync(`${root}/${path}`);
-    if (info.isSymlink) to = Deno.readLinkSync(`${root}/${path}`);
+    info = Deno.lstatSync(at);
+    if (info.isSymlink) to = Deno.readLinkSync(at);
   } catch {
     return undefined;
   }
@@ -144,11 +146,11 @@ function settled(info: Deno.FileInfo): { ctimeMs?: number } {
   return ctimeMs === undefined || Date.now() - ctimeMs < TICK_MS ? {} : { ctimeMs };
 }
 
-function readIgnoreFile(path: string): string | undefined {
+function readIgnoreFile(folder: Folder, name: string): string | undefined {
   try {
-    const info = Deno.lstatSync(path);
-    if (!info.isFile || info.size > MAX_IGNORE_BYTES) return undefined;
-    return Deno.readTextFileSync(path);
+    using held = heldRegular(folder, name);
+    if (held === undefined || Deno.statSync(held.path).size > MAX_IGNORE_BYTES) return undefined;
+    return Deno.readTextFileSync(held.path);
   } catch {
     return undefined;
   }
@@ -158,14 +160,6 @@ function exists(path: string): boolean {
   try {
     Deno.lstatSync(path);
     return true;
-  } catch {
-    return false;
-  }
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
   } catch {
     return false;
   }

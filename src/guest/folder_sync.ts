@@ -26,6 +26,8 @@ export interface FolderStatus {
 }
 
 export interface FolderSyncOptions extends FolderAt {
+  /** On this host, canonical. */
+  readonly source: string;
   /** Told once each: a conflict, an overflow, a folder that cannot be copied. */
   readonly warn: (text: string) => void;
   readonly note: (text: string) => void;
@@ -207,6 +209,7 @@ export class FolderSync implements AsyncDisposable {
     for (const batch of batches(ops)) {
       const sent = await applyInGuest(client.mux, this.#options, batch, {
         signal,
+        from: look.top,
         took: () => void this.#progress!.done++,
       });
       if (!this.#settle(sent, known, look)) renames = false;

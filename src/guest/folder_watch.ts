@@ -7,6 +7,7 @@
  * before it is read, so nothing falls between. One thread per tree waits in poll(2).
  */
 import { RumError } from "../base/errors.ts";
+import type { Folder } from "../../ffi/folders.ts";
 import { cPath, errno, libc } from "../../ffi/libc.ts";
 
 const IN = {
@@ -73,17 +74,17 @@ export class FolderWatch implements AsyncDisposable {
   }
 
   /**
-   * False when it is no folder any more. "" is the top.
+   * False when it is no folder any more. "" is the top. The open folder is watched, which a path might
+   * not lead to any more.
    *
    * @throws {RumError} `host_limit` when the host allows no more watches
    */
-  add(folder: string): boolean {
+  add(folder: string, open: Folder): boolean {
     const mask = folder === "" ? MASK | IN.deleteSelf | IN.moveSelf : MASK;
-    const path = folder === "" ? this.#root : `${this.#root}/${folder}`;
-    const watch = libc("inotify_add_watch")(this.#fd, cPath(path), mask);
+    const watch = libc("inotify_add_watch")(this.#fd, cPath(`${open.path}/.`), mask);
     if (watch < 0) {
       const error = errno();
-      if (error === ENOSPC) throw limit(path, error);
+      if (error === ENOSPC) throw limit(`${this.#root}/${folder}`, error);
       return false;
     }
     const before = this.#pathOf.get(watch);

@@ -194,6 +194,24 @@ Deno.test("a sync folder: what changed while nobody was there arrives, and only 
 /** What may be said during a burst, and nothing else. */
 const OVERFLOW = /changed faster than it could be watched/;
 
+Deno.test("a sync folder: a link in its place hands nothing over, and the folder's row says why", async () => {
+  await using bed = await folderBed();
+  const { host, guest } = bed;
+  const secret = `${host}-secret`;
+  Deno.mkdirSync(secret);
+  Deno.writeTextFileSync(`${secret}/id_ed25519`, "secret");
+  Deno.writeTextFileSync(`${host}/shared`, "1");
+  await bed.attach();
+  await bed.equal();
+  // What the guest can do where the folder around this one is mounted for writing.
+  Deno.renameSync(host, `${host}-was`);
+  Deno.symlinkSync(secret, host);
+  await until(() => bed.sync.status.state === "degraded", () => JSON.stringify(bed.sync.status));
+  assert.match(bed.sync.status.why[0], /^Refusing to share \S+: it leads to \S+-secret now/);
+  await assert.rejects(bed.again(), { code: "untrusted_config" });
+  assert.deepEqual([...Deno.readDirSync(guest)].map(({ name }) => name), ["shared"]);
+});
+
 Deno.test("a sync folder: thousands of files at once", async () => {
   const count = FULL ? 10_000 : 1_000;
   await using bed = await folderBed();

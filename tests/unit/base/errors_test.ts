@@ -18,6 +18,7 @@ import { requireLinux } from "../../../src/cli/run.ts";
 import { hypervisorMethods } from "../../../src/daemon/methods/hypervisor.ts";
 import { applyPlan, createGuestPort } from "../../../src/daemon/guest_port.ts";
 import { scanTree } from "../../../src/guest/folder_scan.ts";
+import { SharedFolder } from "../../../src/guest/shared_folder.ts";
 import { IgnoreRules } from "../../../src/sync/ignore.ts";
 import { fileError } from "../../../src/store/ownership.ts";
 import { makePlan } from "../../../src/plan/plan.ts";
@@ -198,10 +199,11 @@ Deno.test("agent_newer: the agent of a later rum is neither used nor replaced", 
 });
 
 Deno.test("host_limit: a shared folder with more files than can be watched", async () => {
-  const folder = await Deno.makeTempDir();
+  const folder = await Deno.realPath(await Deno.makeTempDir());
   for (let i = 0; i < 4; i++) await Deno.writeTextFile(`${folder}/${i}`, "");
+  using shared = SharedFolder.open(folder);
   await assert.rejects(
-    scanTree(folder, "", new Map(), {
+    scanTree(shared, "", new Map(), {
       rules: new IgnoreRules(),
       onFolder: () => {},
       onSkipped: () => {},
