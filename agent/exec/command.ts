@@ -51,14 +51,21 @@ export async function resolveCommand(params: ExecParams, root = ""): Promise<Com
   program.catch(() => {});
   const cwd = await folder;
   await program;
-  return { argv: [...become(account), ...argv], env, cwd, account };
+  return { argv: [...await become(account), ...argv], env, cwd, account };
 }
 
-/** The words before a command that make it run as `account`; none when we are that user already. */
-export function become(account: Account): string[] {
+let setpriv: string | undefined;
+
+/**
+ * The words before a command that make it run as `account`; none when we are that user already.
+ * setpriv still runs as root, so it is never looked up in the command's own PATH: whoever may write
+ * to a folder there would be root.
+ */
+async function become(account: Account): Promise<string[]> {
   if (account.uid === Deno.uid()) return [];
+  setpriv ??= await findProgram("setpriv", DEFAULT_PATH, "/");
   return [
-    "setpriv",
+    setpriv,
     `--reuid=${account.uid}`,
     `--regid=${account.gid}`,
     "--init-groups",

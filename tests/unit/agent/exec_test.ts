@@ -55,6 +55,30 @@ Deno.test("exec gives the environment, the folder and the user that were asked f
   assert.equal(out, "x y /nonexistent nobody /tmp\n");
 });
 
+for (const pty of [undefined, { cols: 80, rows: 24 }]) {
+  const where = pty === undefined ? "on pipes" : "on a terminal";
+  Deno.test(`a command ${where} becomes its user by no program of its own PATH`, async () => {
+    await using bed = await agentBed();
+    const client = await bed.connect();
+    const bin = await Deno.makeTempDir({ prefix: "rum-path-" });
+    try {
+      await Deno.chmod(bin, 0o755);
+      // Whoever may write here shall not be root by it.
+      await Deno.writeTextFile(`${bin}/setpriv`, "#!/bin/sh\necho planted\n", { mode: 0o755 });
+      await Deno.writeTextFile(`${bin}/who`, "#!/bin/sh\n/usr/bin/id -un\n", { mode: 0o755 });
+      let out = "";
+      const take = (bytes: Uint8Array) => void (out += new TextDecoder().decode(bytes));
+      const { code } = await client.exec(
+        { argv: ["who"], user: "nobody", cwd: "/", env: { PATH: bin }, pty },
+        { stdout: take, stderr: take },
+      );
+      assert.deepEqual({ code, out: out.trim() }, { code: 0, out: "nobody" });
+    } finally {
+      await Deno.remove(bin, { recursive: true });
+    }
+  });
+}
+
 Deno.test("exec answers though a background child keeps its output open", async () => {
   await using bed = await agentBed();
   const client = await bed.connect();
