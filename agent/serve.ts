@@ -7,17 +7,21 @@ import { RumError, toRumError } from "../src/base/errors.ts";
 import { KIND } from "../src/protocol/calls.ts";
 import { object, optional, ShapeError, text } from "../src/protocol/shape.ts";
 import { anything, flag } from "../src/protocol/shape.ts";
-import type { Duplex } from "../src/wire/duplex.ts";
 import { parseJson } from "../src/wire/json.ts";
 import type { IncomingStream, Mux } from "../src/wire/mux_types.ts";
 import { Call, type SessionState } from "./call.ts";
 import type { AgentContext } from "./context.ts";
+import { Room } from "./room.ts";
 
 export type Handler = (call: Call, context: AgentContext) => Promise<unknown>;
 export type MethodTable = Readonly<Record<string, Handler>>;
 
-/** Calls under way on one link; more are refused, never queued. */
+/** Both together are fewer than a link has streams: a refusal needs one to be told on. */
 const MAX_CALLS = 512;
+const MAX_CONNECTIONS = 1500;
+
+/** Calls that live as long as a client's connection: however many idle, they hold up no other. */
+const CONNECTIONS: ReadonlySet<string> = new Set(["dial", "dial_udp"]);
 
 const header = object({ m: text(64), p: optional(anything()), more: optional(flag()) });
 
@@ -28,12 +32,10 @@ export async function serveLink(
 ): Promise<void> {
   const session: SessionState = { authenticated: false };
   const running = new Set<Promise<void>>();
+  const calls = new Room(MAX_CALLS, "calls are under way", "rum status");
+  const connections = new Room(MAX_CONNECTIONS, "connections are open", "rum port ls");
   for await (const incoming of mux.incoming) {
-    if (running.size >= MAX_CALLS) {
-      incoming.stream.abort(new RumError("busy", `The agent has ${MAX_CALLS} calls under way`));
-      continue;
-    }
-    const task = serveCall(incoming, methods, context, session);
+    const task = serveCall(incoming, methods, context, session, { calls, connections });
     running.add(task);
     task.finally(() => running.delete(task));
   }
@@ -55,10 +57,15 @@ async function serveCall(
   methods: MethodTable,
   context: AgentContext,
   session: SessionState,
+  rooms: { readonly calls: Room; readonly connections: Room },
 ): Promise<void> {
   let call: Call | undefined;
   try {
-    call = await openCall(incoming.header, incoming.stream, session);
+    const head = header(parseJson(incoming.header, "A call's header"), "");
+    call = new Call(head.m, head.p ?? {}, incoming.stream, session);
+    const room = CONNECTIONS.has(call.method) ? rooms.connections : rooms.calls;
+    using _place = room.take(call.method);
+    if (head.more) await takeParams(call);
     const handler = Object.hasOwn(methods, call.method) ? methods[call.method] : undefined;
     if (call.method !== "hello" && !session.authenticated) {
       throw new RumError("unauthorized", `Method "${call.method}" needs a hello before it`);
@@ -85,17 +92,12 @@ async function serveCall(
   }
 }
 
-async function openCall(bytes: Uint8Array, stream: Duplex, session: SessionState): Promise<Call> {
-  const head = header(parseJson(bytes, "A call's header"), "");
-  const call = new Call(head.m, head.p ?? {}, stream, session);
-  if (head.more) {
-    const first = await call.records.next();
-    if (first?.kind !== KIND.params) {
-      throw new RumError("protocol_error", "A call announced parameters and sent none");
-    }
-    call.setParams(parseJson(first.payload, "A call's parameters"));
+async function takeParams(call: Call): Promise<void> {
+  const first = await call.records.next();
+  if (first?.kind !== KIND.params) {
+    throw new RumError("protocol_error", "A call announced parameters and sent none");
   }
-  return call;
+  call.setParams(parseJson(first.payload, "A call's parameters"));
 }
 
 function describe(thrown: unknown): string {
