@@ -16,6 +16,14 @@ const MAX_WAITING = 64;
 export async function dialUdp(call: Call): Promise<void> {
   const { port, host } = call.params(dialParams);
   const socket = await connected(port, host ?? await loopbackOf(port));
+  try {
+    await carry(call, socket);
+  } finally {
+    socket.close();
+  }
+}
+
+async function carry(call: Call, socket: Socket): Promise<void> {
   // A refusal by ICMP is news for one datagram, not the end of the flow.
   socket.on("error", () => {});
   const { readable, writer } = await call.switchToRaw({});
@@ -28,7 +36,6 @@ export async function dialUdp(call: Call): Promise<void> {
   try {
     for await (const bytes of decodeDatagrams(readable)) socket.send(bytes, () => {});
   } finally {
-    socket.close();
     await writer.close().catch(() => {});
   }
 }
