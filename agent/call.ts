@@ -34,6 +34,10 @@ export class Call {
     this.#writer.closed.catch((reason) => {
       if (!this.#raw) this.#gone.abort(reason);
     });
+    // A raw stream may have ended its own half long before: the writer tells nothing any more.
+    stream.onFailed = (reason) => {
+      if (this.#raw) this.#gone.abort(reason);
+    };
   }
 
   /** Aborts when the host cancels or the link ends. */

@@ -81,7 +81,11 @@ async function serveCall(
       incoming.stream.abort(thrown);
       return;
     }
-    if (call.signal.aborted) return;
+    if (call.signal.aborted) {
+      // Raw bytes that failed one way shall not wait for their end the other way.
+      if (call.answered) call.reset(thrown);
+      return;
+    }
     const error = thrown instanceof ShapeError
       ? new RumError("invalid_params", `Method "${call.method}": ${thrown.message}`)
       : toRumError(thrown);

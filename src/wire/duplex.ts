@@ -8,4 +8,9 @@ export interface Duplex {
   readonly writable: WritableStream<Uint8Array>;
   /** Idempotent, never throws. */
   abort(reason?: unknown): void;
+  /**
+   * To be set by who must hear that the peer reset a direction, or that the carrier is gone, as mux
+   * streams tell it: `writable` does so while our own half is open, `readable` to who reads just now.
+   */
+  onFailed?: (reason: unknown) => void;
 }

@@ -157,6 +157,7 @@ export class MuxStream {
     if (flags & RESET_SENDING) this.#endReceiving(reason);
     if (flags & RESET_RECEIVING) this.#endSending(reason);
     this.#host.mayBeOver(this);
+    this.duplex.onFailed?.(reason);
   }
 
   /** The session is over; nothing is sent any more. */
@@ -166,6 +167,7 @@ export class MuxStream {
     this.creditOwed = 0;
     this.#endReceiving(reason);
     this.#endSending(reason);
+    this.duplex.onFailed?.(reason);
   }
 
   #makeReadable(): ReadableStream<Uint8Array> {

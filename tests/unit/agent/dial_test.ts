@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as net from "node:net";
 import { resetConnection } from "../../../ffi/tcp_sockets.ts";
+import { connectAgent } from "../../../src/guest/agent_client.ts";
 import { agentBed } from "../../support/agent_in_process.ts";
 
 /** A server in "the guest" that hands each connection to `serve`. */
@@ -57,6 +58,50 @@ for (const host of ["127.0.0.1", "::1"]) {
     await stream.writable.getWriter().write(new Uint8Array(1));
     stream.abort(new Error("the host's client was reset"));
     assert.equal((await failed.promise).code, "ECONNRESET");
+  });
+}
+
+/** What the kernel holds of connections to and from that port, but for the listener. */
+function connectionsOf(port: number): number {
+  const hex = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const LISTEN = "0A";
+  return Deno.readTextFileSync("/proc/net/tcp").split("\n").slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, remote, state]) =>
+      state !== LISTEN && (local?.endsWith(hex) || remote?.endsWith(hex))
+    ).length;
+}
+
+for (const how of ["client is reset", "session ends"] as const) {
+  Deno.test(`a connection goes when its ${how}, though the guest's server ended its half and reads nothing`, async () => {
+    await using bed = await agentBed();
+    const mux = bed.link();
+    const client = await connectAgent(mux, { tokens: bed.tokens });
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    const stream = await client.dial(port);
+    using server = await listener.accept();
+    await server.closeWrite();
+    const reader = stream.readable.getReader();
+    assert.equal((await reader.read()).done, true);
+
+    // Until the windows and the kernel's buffers are full, and the agent waits in its write.
+    let sent = 0;
+    const writer = stream.writable.getWriter();
+    const uploading = (async () => {
+      for (;; sent++) await writer.write(new Uint8Array(65536));
+    })();
+    for (let before = -1; before < sent;) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    if (how === "client is reset") stream.abort(new Error(how));
+    else mux.close();
+    await assert.rejects(uploading);
+    for (let turn = 0; connectionsOf(port) > 0 && turn < 1000; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.equal(connectionsOf(port), 0);
   });
 }
 
