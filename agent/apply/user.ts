@@ -4,7 +4,7 @@
  */
 import { RumError } from "../../src/base/errors.ts";
 import type { ApplyParams } from "../../src/protocol/agent.ts";
-import { accountOf } from "../accounts.ts";
+import { type Account, accountOf } from "../accounts.ts";
 import { readText } from "../facts.ts";
 import { putBlock, putFile } from "./edit.ts";
 import { must, tool } from "./tools.ts";
@@ -30,7 +30,9 @@ export async function applyUser(user: User): Promise<boolean> {
       0o440,
     ) || changed;
   }
-  return await applyKeys(user) || changed;
+  const account = await accountOf(user.name);
+  if (account === undefined) throw new RumError("agent_error", `User "${user.name}" is missing`);
+  return await applyKeys(account, user.authorizedKeys) || changed;
 }
 
 async function ensureAccount(user: User): Promise<boolean> {
@@ -68,9 +70,8 @@ async function ensureMember(user: string, group: string): Promise<boolean> {
   return true;
 }
 
-async function applyKeys(user: User): Promise<boolean> {
-  const account = await accountOf(user.name);
-  if (account === undefined) throw new RumError("agent_error", `User "${user.name}" is missing`);
+/** True when anything was changed. */
+export async function applyKeys(account: Account, wanted: readonly string[]): Promise<boolean> {
   const folder = `${account.home}/.ssh`;
   for (const path of [folder, `${folder}/authorized_keys`]) {
     // The user owns this folder: a link there would make root write wherever it points.
@@ -82,8 +83,16 @@ async function applyKeys(user: User): Promise<boolean> {
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
   await Deno.chown(folder, account.uid, account.gid);
   const path = `${folder}/authorized_keys`;
-  const keys = user.authorizedKeys.filter((key) => !/[\r\n]/.test(key));
+  const keys = wanted.filter((key) => !/[\r\n]/.test(key));
   const changed = await putBlock(path, keys, 0o600);
-  if (changed) await Deno.chown(path, account.uid, account.gid);
-  return changed;
+  // Also when its content was right: an agent that was killed between the two has left it root's,
+  // and sshd, which reads it as its user, lets nobody in.
+  return await ensureOwner(path, account) || changed;
+}
+
+async function ensureOwner(path: string, { uid, gid }: Account): Promise<boolean> {
+  const found = await Deno.lstat(path);
+  if (found.uid === uid && found.gid === gid) return false;
+  await Deno.chown(path, uid, gid);
+  return true;
 }
