@@ -30,6 +30,8 @@ export class FolderBase implements Disposable {
   readonly #intents: Set<string>;
   #file: Deno.FsFile;
   #lines: number;
+  /** A write failed, on a full disk say: the journal may end inside a line. */
+  #torn = false;
 
   private constructor(
     path: string,
@@ -107,7 +109,11 @@ export class FolderBase implements Disposable {
   }
 
   #append(value: unknown): void {
-    writeAll(this.#file, JSON.stringify(value) + "\n");
+    // A line that was torn must not swallow this one; an empty one is nothing to a reader.
+    const text = `${this.#torn ? "\n" : ""}${JSON.stringify(value)}\n`;
+    this.#torn = true;
+    writeAll(this.#file, text);
+    this.#torn = false;
     if (++this.#lines > 2 * this.entries.size + COMPACT_SLACK) this.#compact();
   }
 
@@ -134,6 +140,7 @@ export class FolderBase implements Disposable {
     Deno.renameSync(temporary, this.#path);
     this.#file.close();
     this.#file = Deno.openSync(this.#path, { append: true });
+    this.#torn = false;
     this.#lines = this.entries.size + this.#intents.size;
   }
 }

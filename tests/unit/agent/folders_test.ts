@@ -37,6 +37,35 @@ Deno.test("what the host wrote is remembered, and a torn last line costs that li
   third.close();
 });
 
+Deno.test("a line that a full disk tore costs that line alone, not the next one", async () => {
+  await using at = await bed();
+  const first = new Folders(at.state);
+  const { base } = await first.open(at.target, {});
+  base.set(entry("a"));
+  Deno.writeTextFileSync(`${at.target}/a`, "x");
+  const { writeSync } = Deno.FsFile.prototype;
+  try {
+    // As the kernel does it: what has room is written, and the next write fails.
+    let room = 7;
+    Deno.FsFile.prototype.writeSync = function (bytes) {
+      if (room === 0) throw new Error("No space left on device (os error 28)");
+      const taken = bytes.subarray(0, room);
+      room -= taken.length;
+      return writeSync.call(this, taken);
+    };
+    assert.throws(() => base.set(entry("torn")), /No space left/);
+  } finally {
+    Deno.FsFile.prototype.writeSync = writeSync;
+  }
+  base.set(entry("b"));
+  base.set(entry("c"));
+  first.close();
+
+  const second = new Folders(at.state);
+  assert.deepEqual([...(await second.open(at.target, {})).base.entries.keys()], ["a", "b", "c"]);
+  second.close();
+});
+
 Deno.test("two that open one folder at once get the same; others have their turn meanwhile", async () => {
   await using at = await bed();
   const first = new Folders(at.state);
