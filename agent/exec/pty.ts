@@ -90,23 +90,13 @@ async function exitOf(pid: number): Promise<ExecResult> {
   try {
     for (;;) {
       const found = reap(pid);
-      if (found !== undefined) {
-        return found.signal === undefined
-          ? { code: found.code }
-          : { code: found.code, signal: signalName(found.signal) };
-      }
+      if (found !== undefined) return found;
       await poller.ready(pidfd, POLLIN);
     }
   } finally {
     poller.forget(pidfd);
     libc("close")(pidfd);
   }
-}
-
-function signalName(number: number): string {
-  const { constants } = process.getBuiltinModule("node:os");
-  const found = Object.entries(constants.signals).find(([, each]) => each === number);
-  return found?.[0] ?? `signal ${number}`;
 }
 
 /** Until nobody holds the slave (EIO), or the child is over and the buffer empty. */

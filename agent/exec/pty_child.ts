@@ -107,13 +107,21 @@ export function openPidfd(pid: number): number {
   return fd;
 }
 
-/** Undefined while it runs; reaps it when it ended. */
-export function reap(pid: number): { code: number; signal?: number } | undefined {
+/** Undefined while it runs, or when it is no child of ours; reaps it when it ended. */
+export function reap(pid: number): { code: number; signal?: string } | undefined {
   const status = new Int32Array(1);
   if (libc("waitpid")(pid, new Uint8Array(status.buffer), WNOHANG) !== pid) return undefined;
   const word = status[0];
   const signal = word & 0x7f;
-  return signal === 0 ? { code: (word >> 8) & 0xff } : { code: 128 + signal, signal };
+  return signal === 0
+    ? { code: (word >> 8) & 0xff }
+    : { code: 128 + signal, signal: signalName(signal) };
+}
+
+function signalName(number: number): string {
+  const { constants } = process.getBuiltinModule("node:os");
+  const found = Object.entries(constants.signals).find(([, each]) => each === number);
+  return found?.[0] ?? `signal ${number}`;
 }
 
 function failed(action: string, code: number): RumError {

@@ -8,6 +8,7 @@
  */
 import type { ServiceSpec } from "../../src/protocol/services.ts";
 import { resolveCommand } from "../exec/command.ts";
+import { reap } from "../exec/pty_child.ts";
 import { endSession, send, sessionMembers } from "../exec/session_end.ts";
 
 /** $0 note file, $1 generation, $2 log file, $3 control group or "", then the words to become. */
@@ -26,13 +27,18 @@ const LEFTOVER_GRACE_MS = 500;
 /** From spawn to note, on a machine that is busy booting. */
 const WRAPPER_MS = 5000;
 
+interface Ended {
+  readonly code?: number;
+  readonly signal?: string;
+}
+
 export interface ServiceProcess {
   readonly pid: number;
   readonly generation: number;
   /** Since the kernel's start. */
   readonly startedUpMs: number;
   /** Resolves when it and everything in its session is gone; undefined code = not ours to know. */
-  readonly ended: Promise<{ readonly code?: number; readonly signal?: string }>;
+  readonly ended: Promise<Ended>;
   signal(name: string): void;
 }
 
@@ -80,9 +86,7 @@ export async function spawnService(
     startedUpMs: uptimeMs(),
     ended: child.status.then(async (status) => {
       await endSession(pid, "SIGTERM", { graceMs: LEFTOVER_GRACE_MS });
-      return status.signal === null
-        ? { code: status.code }
-        : { signal: status.signal.replace(/^SIG/, "") };
+      return endOf(status);
     }),
     signal: (name) => signalSession(pid, name),
   };
@@ -100,6 +104,7 @@ export async function findService(
   if (space < 0 || !Number.isSafeInteger(generation) || noted === undefined) return undefined;
   const { pid, ticks } = noted;
   if (!isSame(pid, ticks)) {
+    reapSame(pid, ticks);
     // The leader is gone, its children may not be.
     if (leaderIsGone(pid)) await endSession(pid, "SIGTERM", { graceMs: LEFTOVER_GRACE_MS });
     return undefined;
@@ -137,17 +142,38 @@ function wrapperIn(folder: string): boolean {
   return false;
 }
 
-/** Not our child, so nobody tells us: looked at twice a second. Never settles after `stop`. */
-function goneAdopted(pid: number, ticks: number, stop: AbortSignal): Promise<{ code?: number }> {
+/** No child that the runtime knows, so nobody tells us: looked at twice a second. Never settles after `stop`. */
+function goneAdopted(pid: number, ticks: number, stop: AbortSignal): Promise<Ended> {
   return new Promise((resolve) => {
     const timer = setInterval(() => {
       if (isSame(pid, ticks)) return;
       clearInterval(timer);
-      endSession(pid, "SIGTERM", { graceMs: LEFTOVER_GRACE_MS }).then(() => resolve({}));
+      const end = reapSame(pid, ticks);
+      endSession(pid, "SIGTERM", { graceMs: LEFTOVER_GRACE_MS }).then(() => resolve(end));
     }, ADOPTED_LOOK_MS);
     stop.addEventListener("abort", () => clearInterval(timer), { once: true });
     if (stop.aborted) clearInterval(timer);
   });
+}
+
+/**
+ * An upgraded agent is the same process, so what its former life had spawned is still its child, for
+ * which nobody else waits. Only that very one: its pid, in use again, may be a child that the
+ * runtime waits for. Empty when it was none of ours.
+ */
+function reapSame(pid: number, ticks: number): Ended {
+  const now = startOf(pid);
+  if (now?.ticks !== ticks || !now.zombie) return {};
+  const status = reap(pid);
+  return status === undefined ? {} : endOf(status);
+}
+
+function endOf(
+  { code, signal }: { readonly code: number; readonly signal?: string | null },
+): Ended {
+  return signal === undefined || signal === null
+    ? { code }
+    : { signal: signal.replace(/^SIG/, "") };
 }
 
 /** TERM and its like go to the process group, KILL to everybody in the session. */
