@@ -16,7 +16,7 @@ import { decodeZeros, KIND } from "../src/protocol/calls.ts";
 import type { FolderEntry } from "../src/protocol/folders.ts";
 import { parseJson } from "../src/wire/json.ts";
 import type { Call } from "./call.ts";
-import { receiveFile } from "./files/receive.ts";
+import { receiveFile, type Records } from "./files/receive.ts";
 
 export const IN_MEMORY = 1024 * 1024;
 
@@ -34,10 +34,7 @@ export type Arrived =
   );
 
 export async function arrive(call: Call, entry: FolderEntry, stage: string): Promise<Arrived> {
-  if (entry.size > IN_MEMORY) {
-    const { sha256, bytes } = await receiveFile(call, { path: stage, mode: 0o600 });
-    return { kind: "staged", path: stage, size: bytes, sha256 };
-  }
+  if (entry.size > IN_MEMORY) return await staged(call, stage);
   const chunks: Uint8Array[] = [];
   let size = 0;
   for (;;) {
@@ -66,6 +63,38 @@ export async function arrive(call: Call, entry: FolderEntry, stage: string): Pro
       throw new RumError("protocol_error", `"${entry.path}" is longer than announced`);
     }
     chunks.push(chunk);
+  }
+}
+
+/** A disk that is full stops this file, so the bytes that it still has on the stream are passed over. */
+async function staged(call: Call, stage: string): Promise<Arrived> {
+  const records = new FileRecords(call.records);
+  try {
+    const { sha256, bytes } = await receiveFile({ records }, { path: stage, mode: 0o600 });
+    return { kind: "staged", path: stage, size: bytes, sha256 };
+  } catch (error) {
+    if (!(error instanceof RumError)) await records.passOver();
+    throw error;
+  }
+}
+
+/** The records of one file; what comes after its end is the next change. */
+class FileRecords {
+  readonly #records: Records;
+  #ended = false;
+
+  constructor(records: Records) {
+    this.#records = records;
+  }
+
+  async next(): ReturnType<Records["next"]> {
+    const record = await this.#records.next();
+    this.#ended = record === undefined || record.kind === KIND.end;
+    return record;
+  }
+
+  async passOver(): Promise<void> {
+    while (!this.#ended) await this.next();
   }
 }
 

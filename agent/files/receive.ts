@@ -5,9 +5,11 @@
 import { createHash } from "../../src/base/hash.ts";
 import { RumError } from "../../src/base/errors.ts";
 import { type FileDigest, fileDigest, type WriteParams } from "../../src/protocol/agent.ts";
-import { decodeZeros, KIND } from "../../src/protocol/calls.ts";
+import { decodeZeros, KIND, type RecordReader } from "../../src/protocol/calls.ts";
 import { parseJson } from "../../src/wire/json.ts";
-import type { Call } from "../call.ts";
+
+/** Where a file's bytes come from: a call, or what stands before one. */
+export type Records = Pick<RecordReader, "next">;
 
 const ZEROS = new Uint8Array(64 * 1024);
 
@@ -16,7 +18,10 @@ export function temporaryName(): string {
   return `.rum-${crypto.randomUUID().slice(0, 12)}`;
 }
 
-export async function receiveFile(call: Call, params: WriteParams): Promise<FileDigest> {
+export async function receiveFile(
+  call: { readonly records: Records },
+  params: WriteParams,
+): Promise<FileDigest> {
   const slash = params.path.lastIndexOf("/");
   const temporary = `${params.path.slice(0, slash + 1)}${temporaryName()}`;
   try {
@@ -30,7 +35,10 @@ export async function receiveFile(call: Call, params: WriteParams): Promise<File
   }
 }
 
-export async function receiveInto(call: Call, path: string): Promise<FileDigest> {
+export async function receiveInto(
+  call: { readonly records: Records },
+  path: string,
+): Promise<FileDigest> {
   const hash = createHash("sha256");
   let at = 0;
   let hole = false;
