@@ -89,29 +89,40 @@ export async function treeWrite(call: Call): Promise<TreeResult> {
   const params = await ownerByName(call.params(writeParams));
   return await asRumError(`write "${params.path}"`, async () => {
     using writer = new TreeWriter(absolute(params.path), params);
-    for (;;) {
-      const record = await call.records.next();
-      if (record === undefined) {
-        throw new RumError("protocol_error", "A tree ended without its end");
-      }
-      if (record.kind === KIND.end) break;
-      if (record.kind !== KIND.params) {
-        throw new RumError("protocol_error", `A record of kind ${record.kind} between two entries`);
-      }
-      const { path, meta } = treeEntry(parseJson(record.payload, "An entry"), "");
-      if (path === "") await writer.top(call, meta);
-      else await writer.entry(call, inside(path), meta);
+    try {
+      await takeEntries(call, writer);
+    } catch (error) {
+      // The copy that is done again leaves the folders as it finds them.
+      await writer.finish().catch(() => {});
+      throw error;
     }
     return await writer.finish();
   });
+}
+
+async function takeEntries(call: Call, writer: TreeWriter): Promise<void> {
+  for (;;) {
+    const record = await call.records.next();
+    if (record === undefined) {
+      throw new RumError("protocol_error", "A tree ended without its end");
+    }
+    if (record.kind === KIND.end) return;
+    if (record.kind !== KIND.params) {
+      throw new RumError("protocol_error", `A record of kind ${record.kind} between two entries`);
+    }
+    const { path, meta } = treeEntry(parseJson(record.payload, "An entry"), "");
+    if (path === "") await writer.top(call, meta);
+    else await writer.entry(call, inside(path), meta);
+  }
 }
 
 class TreeWriter implements Disposable {
   readonly #top: string;
   readonly #owner: Pick<WriteParams, "uid" | "gid">;
   readonly #result = { entries: 0, bytes: 0 };
-  // A folder's time and mode last: writing into it changes the one and may need the other.
-  readonly #folders: { path: string; mode: number; mtimeMs: number }[] = [];
+  // Those that were there keep what they have. A folder's time and mode last: writing into it changes
+  // the one and may need the other.
+  readonly #made: { path: string; mode: number; mtimeMs: number }[] = [];
   #walk?: FolderWalk;
 
   constructor(top: string, { uid, gid }: WriteParams) {
@@ -126,8 +137,12 @@ class TreeWriter implements Disposable {
       const params = { path: this.#top, mode, mtimeMs, ...this.#owner };
       this.#result.bytes += (await receiveFile(call, params)).bytes;
     } else if (meta.type === "folder") {
-      await Deno.mkdir(this.#top).catch(ignoreExisting);
-      this.#folders.push({ path: "", mode, mtimeMs });
+      try {
+        await Deno.mkdir(this.#top);
+        this.#made.push({ path: "", mode, mtimeMs });
+      } catch (error) {
+        ignoreExisting(error);
+      }
     } else throw new RumError("protocol_error", `A tree's top is a ${meta.type}`);
   }
 
@@ -139,11 +154,11 @@ class TreeWriter implements Disposable {
     if (meta.type === "folder") {
       try {
         folder.makeFolder(name, 0o700);
+        this.#made.push({ path, mode, mtimeMs });
       } catch (error) {
         ignoreExisting(error);
         folder.folder(name)[Symbol.dispose]();
       }
-      this.#folders.push({ path, mode, mtimeMs });
     } else if (meta.type === "file" || meta.type === "link") {
       const temporary = temporaryName();
       try {
@@ -162,7 +177,7 @@ class TreeWriter implements Disposable {
   }
 
   async finish(): Promise<TreeResult> {
-    for (const { path, mode, mtimeMs } of this.#folders.reverse()) {
+    for (const { path, mode, mtimeMs } of this.#made.reverse()) {
       this.#walk ??= new FolderWalk(Folder.open(this.#top));
       const folder = path === "" ? this.#walk.top : this.#walk.at(path.split("/"));
       await dress(folder.path, { mode, mtimeMs, ...this.#owner });

@@ -132,7 +132,8 @@ export class FileTarget implements FileSink, Disposable {
 export class TreeTarget implements TreeSink, Disposable {
   readonly #top: string;
   readonly #options: TargetOptions;
-  readonly #folders: { readonly path: string; readonly meta: FileMeta }[] = [];
+  /** Those that were there keep their mode and time, as with `cp -r`. */
+  readonly #made: { readonly path: string; readonly meta: FileMeta }[] = [];
   #walk?: FolderWalk;
   #file?: { readonly pending: PendingFile; readonly name: string; readonly entry: TreeEntry };
   #files = 0;
@@ -176,9 +177,9 @@ export class TreeTarget implements TreeSink, Disposable {
     this.#options.leftOut?.(why);
   }
 
-  /** The folders' own modes and times, once nothing is written into them any more. */
+  /** The new folders' own modes and times, once nothing is written into them any more. */
   async publish(): Promise<void> {
-    for (const { path, meta } of this.#folders.reverse()) {
+    for (const { path, meta } of this.#made.reverse()) {
       await hereAsync(async () => {
         const folder = path === "" ? this.#open().top : this.#open().at(path.split("/"));
         await dress(folder.path, meta);
@@ -197,19 +198,23 @@ export class TreeTarget implements TreeSink, Disposable {
       if (meta.type !== "folder") {
         throw new RumError("agent_lied", `The guest called a ${meta.type} a folder`);
       }
-      await Deno.mkdir(this.#top).catch(ignoreExisting);
-      this.#folders.push(entry);
+      try {
+        await Deno.mkdir(this.#top, { mode: whileCopying(meta) });
+        this.#made.push(entry);
+      } catch (error) {
+        ignoreExisting(error);
+      }
       return;
     }
     const { folder, name } = this.#open().place(path);
     if (meta.type === "folder") {
       try {
-        folder.makeFolder(name, 0o700);
+        folder.makeFolder(name, whileCopying(meta));
+        this.#made.push(entry);
       } catch (error) {
         ignoreExisting(error);
         folder.folder(name)[Symbol.dispose]();
       }
-      this.#folders.push(entry);
     } else if (meta.type === "link") {
       const temporary = `.rum-${crypto.randomUUID().slice(0, 12)}`;
       folder.makeLink(temporary, meta.target ?? "");
@@ -231,6 +236,11 @@ export class TreeTarget implements TreeSink, Disposable {
   #shown(path: string): string {
     return printableLine(path === "" ? this.#top : `${this.#top}/${path}`, 300);
   }
+}
+
+/** Its own already, because a copy that broke off and is done again leaves it as it finds it. */
+function whileCopying({ mode }: FileMeta): number {
+  return (mode & 0o777) | 0o700;
 }
 
 async function dress(path: string, { mode, mtimeMs }: FileMeta): Promise<void> {

@@ -19,6 +19,7 @@ import { cpLink } from "../../../src/daemon/client_stream.ts";
 import { writeToGuest } from "../../../src/guest/agent_files.ts";
 import type { RequestOptions } from "../../../src/wire/rpc_client.ts";
 import { type CpBed, cpBed } from "../../support/cp_bed.ts";
+import { until } from "../../support/folder_bed.ts";
 
 const ALL: CopyOptions = { recursive: true };
 const owner = () => undefined;
@@ -132,6 +133,63 @@ Deno.test("cp: a tree of many files arrives whole, folders with their own modes 
   assert.equal(new TextDecoder().decode(diff.stdout), "");
   const { mode, mtime } = await Deno.stat(`${bed.host}/u/closed`);
   assert.deepEqual([mode! & 0o7777, mtime!.getTime()], [0o500, 1_500_000_000_000]);
+});
+
+Deno.test("cp: a folder that is there keeps its mode, what is new in it has its own", async () => {
+  await using bed = await cpBed();
+  const modeOf = (path: string) => Deno.lstatSync(path).mode! & 0o7777;
+  const old = 1_400_000_000;
+  for (const side of [bed.host, bed.guest]) {
+    for (
+      const [path, mode] of [["from", 0o777], ["from/sub", 0o777], ["from/new", 0o711]] as const
+    ) {
+      await Deno.mkdir(`${side}/${path}`);
+      await Deno.writeTextFile(`${side}/${path}/f`, "x");
+      await Deno.chmod(`${side}/${path}`, mode);
+    }
+    await Deno.utime(`${side}/from/new`, old, old);
+    await Deno.mkdir(`${side}/to/sub`, { recursive: true });
+    for (const path of ["to", "to/sub"]) await Deno.chmod(`${side}/${path}`, 0o700);
+  }
+  await up(bed, `${bed.host}/from/.`, `${bed.guest}/to`);
+  await copyFromGuest(bed.mux, { from: `${bed.guest}/from/.`, to: `${bed.host}/to` }, ALL);
+  for (const side of [bed.host, bed.guest]) {
+    assert.deepEqual(["to", "to/sub", "to/new"].map((path) => modeOf(`${side}/${path}`)), [
+      0o700,
+      0o700,
+      0o711,
+    ]);
+    assert.equal((await Deno.stat(`${side}/to/new`)).mtime!.getTime(), old * 1000);
+    assert.ok((await Deno.stat(`${side}/to/sub`)).mtime!.getTime() > old * 1000);
+    assert.deepEqual(bed.names(`${side}/to`), ["f", "new", "sub"]);
+    assert.deepEqual(bed.names(`${side}/to/sub`), ["f"]);
+  }
+});
+
+Deno.test("cp: a tree that breaks off leaves no folder closed that a second copy would leave so", async () => {
+  await using bed = await cpBed();
+  for (const path of ["t", "t/a", "t/a/b"]) {
+    await Deno.mkdir(`${bed.host}/${path}`);
+    await Deno.chmod(`${bed.host}/${path}`, 0o755);
+  }
+  await Deno.writeFile(`${bed.host}/t/a/b/big`, new Uint8Array(16 * 2 ** 20).fill(1));
+  const tops = [`${bed.guest}/t`, `${bed.host}/u`];
+  for (const to of tops) {
+    const stop = new AbortController();
+    const progress = () => stop.abort(new Error("enough"));
+    const options = { ...ALL, signal: stop.signal, progress };
+    await assert.rejects(
+      to.startsWith(bed.guest)
+        ? up(bed, `${bed.host}/t`, to, options)
+        : copyFromGuest(bed.mux, { from: `${bed.host}/t`, to }, options),
+      /enough/,
+    );
+    for (const path of ["", "/a", "/a/b"]) {
+      const wanted = to.startsWith(bed.guest) ? 0o755 : 0o755 & ~Deno.umask();
+      const mode = () => Deno.lstatSync(to + path).mode! & 0o7777;
+      await until(() => mode() === wanted, () => `${to}${path} ${mode().toString(8)}`);
+    }
+  }
 });
 
 const FULL_DISK = "cp: a full target is disk_full, names the side and leaves the old file";
