@@ -34,11 +34,27 @@ export async function fileWrite(call: Call): Promise<FileDigest> {
   const params = await ownerByName(call.params(writeParams));
   return await asRumError(`write "${params.path}"`, async () => {
     const there = await Deno.stat(absolute(params.path)).catch(() => undefined);
-    if (there !== undefined && !there.isFile) {
+    if (there === undefined) return await receiveFile(call, params);
+    if (!there.isFile) {
       throw new RumError("invalid_params", `Cannot write "${params.path}" in the guest: no file`);
     }
-    return await receiveFile(call, params);
+    return await receiveFile(call, {
+      ...ownerOver(there, params),
+      // Whoever copies over a link to a file means the file.
+      path: await Deno.realPath(params.path).catch(() => params.path),
+      mode: params.mode ?? (there.mode ?? 0o644) & 0o7777,
+      mtimeMs: params.mtimeMs,
+    });
   });
+}
+
+/** Whose a file is that takes the place of another: whose that was, unless somebody was named. */
+export function ownerOver(
+  there: Deno.FileInfo,
+  { uid, gid, ownerOfNew }: Pick<WriteParams, "uid" | "gid" | "ownerOfNew">,
+): Pick<WriteParams, "uid" | "gid"> {
+  const named = ownerOfNew !== true && (uid !== undefined || gid !== undefined);
+  return named ? { uid, gid } : { uid: there.uid ?? undefined, gid: there.gid ?? undefined };
 }
 
 /** @throws {RumError} `invalid_params` when the guest has no such user */

@@ -25,7 +25,7 @@ import type { Call } from "../call.ts";
 import { metaOf, metaOfHeld } from "../files/meta.ts";
 import { dress, receiveFile, receiveInto, temporaryName } from "../files/receive.ts";
 import { sendFile } from "../files/send.ts";
-import { absolute, asRumError, ownerByName } from "./files.ts";
+import { absolute, asRumError, ownerByName, ownerOver } from "./files.ts";
 
 const MAX_DEPTH = 256;
 
@@ -119,15 +119,17 @@ async function takeEntries(call: Call, writer: TreeWriter): Promise<void> {
 class TreeWriter implements Disposable {
   readonly #top: string;
   readonly #owner: Pick<WriteParams, "uid" | "gid">;
+  readonly #ownerOfNew: boolean;
   readonly #result = { entries: 0, bytes: 0 };
   // Those that were there keep what they have. A folder's time and mode last: writing into it changes
   // the one and may need the other.
   readonly #made: { path: string; mode: number; mtimeMs: number }[] = [];
   #walk?: FolderWalk;
 
-  constructor(top: string, { uid, gid }: WriteParams) {
+  constructor(top: string, { uid, gid, ownerOfNew = false }: WriteParams) {
     this.#top = top;
     this.#owner = { uid, gid };
+    this.#ownerOfNew = ownerOfNew;
   }
 
   async top(call: Call, meta: FileMeta): Promise<void> {
@@ -166,7 +168,7 @@ class TreeWriter implements Disposable {
         else {
           const place = `${folder.path}/${temporary}`;
           this.#result.bytes += (await receiveInto(call, place)).bytes;
-          await dress(place, { mode, mtimeMs, ...this.#owner });
+          await dress(place, { mode, mtimeMs, ...await this.#ownerAt(folder, name) });
         }
         folder.rename(temporary, name);
       } catch (error) {
@@ -174,6 +176,17 @@ class TreeWriter implements Disposable {
         throw error;
       }
     }
+  }
+
+  async #ownerAt(folder: Folder, name: string): Promise<Pick<WriteParams, "uid" | "gid">> {
+    try {
+      using there = folder.held(name);
+      const info = await Deno.stat(there.path);
+      if (info.isFile) return ownerOver(info, { ...this.#owner, ownerOfNew: this.#ownerOfNew });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    return this.#owner;
   }
 
   async finish(): Promise<TreeResult> {

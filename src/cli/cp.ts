@@ -14,6 +14,7 @@ import {
   copyToGuest,
   streamFromGuest,
   streamToGuest,
+  type ToGuest,
 } from "../guest/copy.ts";
 import { readState } from "../store/state_file.ts";
 import type { Mux } from "../wire/mux_types.ts";
@@ -41,7 +42,11 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
   using progress = copyProgress(context, sides.host === "-" ? sides.guest : sides.host);
   let result: CopyResult;
   try {
-    const owned = (to: string) => typeof owner === "string" ? owner : ownerOf(to, user);
+    const owned = (to: string) => {
+      if (typeof owner === "string") return { user: owner, ofNew: false };
+      const found = ownerOf(to, user);
+      return found === undefined ? undefined : { user: found, ofNew: true };
+    };
     result = await copy(mux, { ...sides, guest: path, owner: owned }, context, {
       recursive: call.options.recursive === true,
       signal,
@@ -120,7 +125,7 @@ async function guestUser({ paths }: Target): Promise<string> {
 
 async function copy(
   mux: Mux,
-  sides: Sides & { readonly owner: (path: string) => string | undefined },
+  sides: Sides & Pick<ToGuest, "owner">,
   context: Context,
   options: CopyOptions,
 ): Promise<CopyResult> {

@@ -39,7 +39,13 @@ export interface ToGuest {
   /** Absolute; ending in `/.` for what is in the folder rather than the folder. */
   readonly from: string;
   readonly to: string;
-  readonly owner: (path: string) => string | undefined;
+  readonly owner: (path: string) => GuestOwner | undefined;
+}
+
+export interface GuestOwner {
+  readonly user: string;
+  /** A file that is there keeps its own. */
+  readonly ofNew: boolean;
 }
 
 /** @throws {RumError} `no_such_file`, `invalid_params`, `disk_full`, … */
@@ -226,8 +232,8 @@ async function guestMeta(
   }
 }
 
-function userOf(owner: string | undefined): { user?: string } {
-  return owner === undefined ? {} : { user: owner };
+function userOf(owner: GuestOwner | undefined): Pick<WriteParams, "user" | "ownerOfNew"> {
+  return owner === undefined ? {} : { user: owner.user, ownerOfNew: owner.ofNew };
 }
 
 /** Keeps what was left out, up to a number that a hostile tree cannot pass. */

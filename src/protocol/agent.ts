@@ -213,8 +213,10 @@ export const writeParams = object({
   mtimeMs: optional(real()),
   uid: optional(integer()),
   gid: optional(integer()),
-  /** Owner by name, else root. */
+  /** Owner by name. Without any, what is new is root's and a file that is there keeps its own. */
   user: optional(cText(64)),
+  /** The owner is of what is new: a file that is there keeps its own all the same. */
+  ownerOfNew: optional(flag()),
 });
 export type WriteParams = Infer<typeof writeParams>;
 /** At the end of each file's bytes. */

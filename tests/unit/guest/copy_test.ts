@@ -1,12 +1,14 @@
 /** Copies through the whole way: local files, the daemon's `cp` call, the real agent. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { accountOf } from "../../../agent/accounts.ts";
 import { decodeName, encodeName, Folder } from "../../../ffi/folders.ts";
 import { RumError } from "../../../src/base/errors.ts";
 import {
   copyFromGuest,
   type CopyOptions,
   copyToGuest,
+  type GuestOwner,
   placeIn,
   split,
   streamFromGuest,
@@ -254,6 +256,106 @@ Deno.test("cp: stdin and stdout are files too", async () => {
   assert.equal(text, "from a pipe");
   assert.equal(back.digest, there.digest);
 });
+
+Deno.test("cp: a link to a file is followed to the file, into the guest as out of it", async () => {
+  await using bed = await cpBed();
+  for (const side of [bed.host, bed.guest]) {
+    await Deno.mkdir(`${side}/far`);
+    await Deno.writeTextFile(`${side}/far/real`, "old");
+    await Deno.symlink("far/real", `${side}/link`);
+    await Deno.writeTextFile(`${side}/new`, "new");
+  }
+  await up(bed, `${bed.host}/new`, `${bed.guest}/link`);
+  await copyFromGuest(bed.mux, { from: `${bed.guest}/new`, to: `${bed.host}/link` }, ALL);
+  for (const side of [bed.host, bed.guest]) {
+    assert.equal(await Deno.readLink(`${side}/link`), "far/real");
+    assert.equal(await Deno.readTextFile(`${side}/far/real`), "new");
+    assert.deepEqual(bed.names(`${side}/far`), ["real"]);
+  }
+  await streamToGuest(bed.mux, ReadableStream.from([bytesOf("piped")]), {
+    to: `${bed.guest}/link`,
+    owner,
+  }, {});
+  assert.equal(await Deno.readTextFile(`${bed.guest}/far/real`), "piped");
+  assert.equal(await Deno.readLink(`${bed.guest}/link`), "far/real");
+});
+
+Deno.test("cp: stdin over a file keeps its permission bits, a file brings its own", async () => {
+  await using bed = await cpBed();
+  const to = `${bed.guest}/secret`;
+  const pipe = (path: string) =>
+    streamToGuest(bed.mux, ReadableStream.from([bytesOf("t")]), { to: path, owner }, {});
+  const modeOf = (path: string) => Deno.lstatSync(path).mode! & 0o7777;
+  await Deno.writeTextFile(to, "s", { mode: 0o600 });
+  await pipe(to);
+  assert.deepEqual([modeOf(to), await Deno.readTextFile(to)], [0o600, "t"]);
+  await pipe(`${bed.guest}/fresh`);
+  assert.equal(modeOf(`${bed.guest}/fresh`), 0o644);
+  await Deno.writeTextFile(`${bed.host}/run`, "#!/bin/sh\n");
+  await Deno.chmod(`${bed.host}/run`, 0o755);
+  await up(bed, `${bed.host}/run`, to);
+  assert.equal(modeOf(to), 0o755);
+});
+
+// Only root gives files away.
+Deno.test(
+  "cp: what is there keeps its owner unless one is named, what is new has the one it is due",
+  {
+    ignore: Deno.uid() !== 0,
+  },
+  async () => {
+    await using bed = await cpBed();
+    const nobody = (await accountOf("nobody"))!;
+    const rows: [owner: GuestOwner | undefined, there: number, fresh: number][] = [
+      [undefined, 1234, 0],
+      [{ user: "nobody", ofNew: true }, 1234, nobody.uid],
+      [{ user: "nobody", ofNew: false }, nobody.uid, nobody.uid],
+    ];
+    await Deno.mkdir(`${bed.host}/t/sub`, { recursive: true });
+    for (const path of ["f", "t/f", "t/fresh", "t/sub/fresh"]) {
+      await Deno.writeTextFile(`${bed.host}/${path}`, "new");
+    }
+    for (const [given, there, fresh] of rows) {
+      const top = `${bed.guest}/${rows.findIndex(([owner]) => owner === given)}`;
+      await Deno.mkdir(`${top}/t`, { recursive: true });
+      for (const path of ["f", "p", "t/f"]) {
+        await Deno.writeTextFile(`${top}/${path}`, "old");
+        await Deno.chown(`${top}/${path}`, 1234, 1234);
+      }
+      await Deno.chown(`${top}/t`, 1234, 1234);
+      const owner = () => given;
+      const into = (from: string, to: string) =>
+        copyToGuest(bed.mux, { from: `${bed.host}/${from}`, to: `${top}/${to}`, owner }, ALL);
+      await into("f", "f");
+      await into("f", "fresh");
+      await into("t/.", "t");
+      await streamToGuest(
+        bed.mux,
+        ReadableStream.from([bytesOf("new")]),
+        { to: `${top}/p`, owner },
+        {},
+      );
+      const found: Record<string, number | null> = {};
+      for (const path of ["f", "p", "t/f", "fresh", "t/fresh", "t/sub", "t/sub/fresh", "t"]) {
+        const { uid, gid, isFile } = Deno.lstatSync(`${top}/${path}`);
+        assert.equal(gid, uid === nobody.uid ? nobody.gid : uid, path);
+        if (isFile) assert.equal(await Deno.readTextFile(`${top}/${path}`), "new");
+        found[path] = uid;
+      }
+      assert.deepEqual(found, {
+        "f": there,
+        "p": there,
+        "t/f": there,
+        "fresh": fresh,
+        "t/fresh": fresh,
+        "t/sub": fresh,
+        "t/sub/fresh": fresh,
+        // A folder is never given away.
+        "t": 1234,
+      });
+    }
+  },
+);
 
 Deno.test("cp: devices and sockets of this host are left out and named", async () => {
   await using bed = await cpBed();
