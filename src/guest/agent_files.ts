@@ -23,6 +23,7 @@ import { type TreeBounds, TreeGuard } from "./tree_names.ts";
 
 /** Where a file from the guest goes. Each is awaited before more is taken. */
 export interface FileSink {
+  /** Once at most. */
   meta(meta: FileMeta): void | Promise<void>;
   data(bytes: Uint8Array): void | Promise<void>;
   /** A hole, or as good as one. */
@@ -49,11 +50,18 @@ export async function readFromGuest(
   await using call = await AgentCall.open(mux, "file.read", { path }, options);
   const guard = new TreeGuard(options.bounds);
   const body = new Body(call, guard, sink);
+  let begun = false;
   for (;;) {
     const next = await call.next(fileDigest);
     if (next.kind === "final") return body.check(next.value);
-    if (next.record.kind === KIND.event) await sink.meta(call.read(next.record, fileMeta));
-    else await body.take(next.record.kind, next.record.payload);
+    if (next.record.kind !== KIND.event) {
+      await body.take(next.record.kind, next.record.payload);
+      continue;
+    }
+    // Each may cost the sink a file of its own.
+    if (begun) throw call.lied("began a file inside another");
+    begun = true;
+    await sink.meta(call.read(next.record, fileMeta));
   }
 }
 

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { RumError } from "../../../src/base/errors.ts";
 import { AgentCall } from "../../../src/guest/agent_call.ts";
 import { connectAgent } from "../../../src/guest/agent_client.ts";
+import { FileTarget } from "../../../src/guest/copy_target.ts";
 import { encodeJson, encodeRecord, KIND } from "../../../src/protocol/calls.ts";
 import { newToken, proofOf } from "../../../src/protocol/proof.ts";
 import { empty, helloInfo } from "../../../src/protocol/agent.ts";
@@ -119,6 +120,25 @@ for (
     await assert.rejects(guest.client.readFile("/x", sink), { code: "agent_lied" });
   });
 }
+
+Deno.test("a guest that begins one file fifty times has lied, and leaves nothing in the user's folder", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "rum-metas-" });
+  const meta = { type: "file", size: 1, mode: 0o644, mtimeMs: 0, uid: 0, gid: 0 };
+  const begin = encodeJson(KIND.event, meta);
+  using guest = hostile(say(...Array.from({ length: 50 }, () => begin)));
+  const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const before = open();
+  {
+    using sink = new FileTarget(`${folder}/f`);
+    await assert.rejects(guest.client.readFile("/f", sink), {
+      code: "agent_lied",
+      message: /began a file inside another/,
+    });
+  }
+  assert.deepEqual([...Deno.readDirSync(folder)], []);
+  assert.equal(open(), before);
+  await Deno.remove(folder, { recursive: true });
+});
 
 Deno.test("a guest's error keeps a known code, loses the host's own ones and its escapes", async () => {
   for (
