@@ -25,7 +25,9 @@ export function checkRoom(
   if (plan.memoryBytes > facts.freeMemoryBytes) {
     throw new RumError(
       "memory_short",
-      `Cannot start "${plan.name}": it wants ${formatSize(plan.memoryBytes)} of memory (resources.memory), and ` +
+      `Cannot start "${plan.name}": it wants ${
+        formatSize(plan.memoryBytes)
+      } of memory (resources.memory), and ` +
         `${formatSize(facts.freeMemoryBytes)} are free`,
       { hint: "rum list" },
     );

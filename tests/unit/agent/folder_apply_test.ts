@@ -4,6 +4,7 @@ import { FolderApply } from "../../../agent/folder_apply.ts";
 import { FolderBase } from "../../../agent/folder_base.ts";
 import type { Call } from "../../../agent/call.ts";
 import { applyInGuest, openFolder } from "../../../src/guest/folder_call.ts";
+import { SharedFolder } from "../../../src/guest/shared_folder.ts";
 import { encodeJson, encodeRecord, KIND, RecordReader } from "../../../src/protocol/calls.ts";
 import type { Op } from "../../../src/sync/tree.ts";
 import { cpBed } from "../../support/cp_bed.ts";
@@ -32,7 +33,8 @@ Deno.test("a large file that finds no room in the guest is named, and the rest a
   const { signal } = new AbortController();
   await openFolder(bed.client.mux, at, { signal });
   const ops = ["a", "b", "c", "d", "e"].map((path) => arrival(bed.host, path));
-  const { refused } = await applyInGuest(bed.client.mux, at, ops, { signal, took() {} });
+  using from = SharedFolder.open(bed.host);
+  const { refused } = await applyInGuest(bed.client.mux, at, ops, { signal, from, took() {} });
   assert.deepEqual(refused.map(({ path, how }) => [path, how]), [["a", "failed"], ["d", "failed"]]);
   for (const { why } of refused) assert.match(why, /No space left/);
   // Nothing half-made is left of those that failed.
