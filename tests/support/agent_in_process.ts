@@ -94,6 +94,7 @@ export async function agentBed(overrides: Partial<AgentOptions> = {}): Promise<A
       await Promise.all(links.map((each) => each.served));
       await agent.context.execs.endAll();
       await agent.context.services.close();
+      agent.context.folders.close();
       await terminalsAtRest();
       await removeWhole(folder);
     },

@@ -2,6 +2,7 @@
  * The table of errors against the code and the tests: every code is raised somewhere, and somewhere
  * a test sees it raised. Those that no larger story tells are raised here.
  */
+import "../../support/libc_opened.ts";
 import assert from "node:assert/strict";
 import {
   errorDocument,

@@ -1,4 +1,5 @@
 /** Host folders under a guest's hands: a link in the place of the top, or of what is below it. */
+import "../../support/libc_opened.ts";
 import assert from "node:assert/strict";
 import { FolderLook } from "../../../src/guest/folder_look.ts";
 import { requireShares, SharedFolder } from "../../../src/guest/shared_folder.ts";
