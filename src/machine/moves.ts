@@ -66,9 +66,16 @@ export function beginLaunch(run: Run, firstBoot: FirstBoot): Move {
   ];
 }
 
-export function beginGreeting(run: Run, firstBoot: FirstBoot): Move {
+/** `lost`: the boot whose agent went away, where that is why it is greeted. */
+export function beginGreeting(run: Run, firstBoot: FirstBoot, lost?: string): Move {
   return [
-    { kind: "starting", stage: "greeting", run, first_boot: firstBoot },
+    {
+      kind: "starting",
+      stage: "greeting",
+      run,
+      first_boot: firstBoot,
+      ...(lost === undefined ? {} : { lost }),
+    },
     [work({ work: "greet", operation: run.operation })],
   ];
 }
@@ -170,7 +177,7 @@ export function recover(
       "so it is not restarted any more";
     return [failed({ ...cause, message: text }, "off", run.owner, firstBoot, "failed"), []];
   }
-  const next: Run = { ...run, why: "recovery", crashes: verdict.history, reboots: 0 };
+  const next: Run = { ...run, why: "recovery", crashes: verdict.history, reboots: 0, losses: 0 };
   return [
     { kind: "starting", stage: "backing_off", run: next, first_boot: firstBoot },
     [

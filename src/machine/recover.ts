@@ -55,6 +55,7 @@ export function recoverState(record: MachineRecord | undefined, found: Found): R
           why: "found",
           crashes: NO_CRASHES,
           reboots: 0,
+          losses: 0,
         },
         ready: { kind: "not_ready", why: "it was paused when it was found" },
         agent: { kind: "lost", boot_id: recoverBoot(record) },

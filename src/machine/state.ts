@@ -50,6 +50,8 @@ export interface Run {
   readonly crashes: CrashHistory;
   /** Guest reboots while still provisioning; a script that reboots for ever is stopped by count. */
   readonly reboots: number;
+  /** The agent went away in the same boot while still provisioning; bounded by count as well. */
+  readonly losses: number;
   /** Begun by `rum provision` on a failed machine: what to run again, and for whom. */
   readonly again?: { readonly scope: ProvisionScope; readonly client: ClientId };
 }
@@ -145,6 +147,8 @@ export interface Starting {
   readonly stage: "backing_off" | "launching" | "greeting" | "settling";
   readonly run: Run;
   readonly first_boot: FirstBoot;
+  /** The boot whose agent went away: the hello that is waited for tells whether the guest rebooted. */
+  readonly lost?: string;
 }
 export interface Provisioning {
   readonly kind: "provisioning";

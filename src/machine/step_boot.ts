@@ -34,8 +34,9 @@ import {
   type Starting,
 } from "./state.ts";
 
-/** Guest reboots in one provisioning before it counts as a loop. */
+/** Guest reboots, and ends of the agent, in one provisioning before it counts as a loop. */
 export const REBOOTS_MAX = 10;
+export const LOSSES_MAX = 10;
 
 export function stepPreparing(state: Preparing, event: Event): Move {
   const { run } = state;
@@ -94,7 +95,7 @@ export function stepStarting(state: Starting, event: Event, rules: Rules): Move 
         ]];
       }
       return event.work === "greet" && stage === "greeting"
-        ? greeted(run, first_boot, event.result)
+        ? greeted(run, first_boot, event.result, state.lost)
         : stay(state);
     case "failed":
       if (stage === "settling") return beginGreeting(run, first_boot);
@@ -123,12 +124,30 @@ export function stepStarting(state: Starting, event: Event, rules: Rules): Move 
   }
 }
 
-/** The sentinel is written down before anything else is done. */
-export function greeted(run: Run, fact: FirstBoot, hello: Hello): Move {
+/**
+ * The sentinel is written down before anything else is done. `lost`: the boot whose agent went away
+ * while scripts ran. The wire cannot tell a reboot from an agent that was restarted; the boot id can.
+ */
+export function greeted(before: Run, fact: FirstBoot, hello: Hello, lost?: string): Move {
   const { boot_id, version } = hello;
   const firstBoot: FirstBoot = hello.first_boot_done ? { kind: "done" } : fact;
+  const rebooted = lost !== undefined && lost !== boot_id;
+  const run: Run = lost === undefined
+    ? before
+    : rebooted
+    ? { ...before, reboots: before.reboots + 1 }
+    : { ...before, losses: before.losses + 1 };
+  const told: Effect[] = [
+    ...(fact.kind !== "done" && hello.first_boot_done ? [saveDone(hello.scripts)] : []),
+    // A daemon that finds the machine paused knows by it whether the guest rebooted since.
+    { kind: "save", patch: { agent: { version, boot_id } }, barrier: false },
+    ...(rebooted ? [rebootedEvent()] : []),
+    emit({ kind: "agent", state: "up", boot_id, version }),
+  ];
+  const loop = loopCause(run);
+  if (loop !== undefined) return stay(failed(loop, "running", run.owner, firstBoot), ...told);
   const scope = run.again?.scope ?? "due";
-  return [
+  return stay(
     {
       kind: "provisioning",
       stage: "scripts",
@@ -136,14 +155,29 @@ export function greeted(run: Run, fact: FirstBoot, hello: Hello): Move {
       first_boot: firstBoot,
       agent: { kind: "up", boot_id },
     },
-    [
-      ...(fact.kind !== "done" && hello.first_boot_done ? [saveDone(hello.scripts)] : []),
-      // A daemon that finds the machine paused knows by it whether the guest rebooted since.
-      { kind: "save", patch: { agent: { version, boot_id } }, barrier: false },
-      emit({ kind: "agent", state: "up", boot_id, version }),
-      work({ work: "provision", operation: run.operation, scope, first_boot: firstBoot }),
-    ],
-  ];
+    ...told,
+    work({ work: "provision", operation: run.operation, scope, first_boot: firstBoot }),
+  );
+}
+
+/** A provisioning that never gets anywhere ends, by what kept it from getting there. */
+function loopCause({ reboots, losses }: Run): Cause | undefined {
+  if (reboots > REBOOTS_MAX) {
+    return {
+      code: "provision_failed",
+      message: `The guest rebooted ${reboots} times while it was provisioned`,
+      hint: "rum log --list",
+    };
+  }
+  return losses <= LOSSES_MAX ? undefined : {
+    code: "agent_restarted",
+    message: `The guest agent went away ${losses} times while the machine was provisioned`,
+    hint: "rum log --source boot",
+  };
+}
+
+export function rebootedEvent(): Effect {
+  return emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
 }
 
 export function saveDone(scripts: Readonly<Record<string, string>>): Effect {
@@ -176,14 +210,14 @@ export function stepProvisioning(state: Provisioning, event: Event, rules: Rules
       if (event.operation !== run.operation) return stay(state);
       if (event.work !== (stage === "scripts" ? "provision" : "await_ready")) return stay(state);
       return event.cause.code === "agent_restarted"
-        ? rebootedWhileProvisioning(state, false)
+        ? beginGreeting(goingOn(state), state.first_boot, state.agent.boot_id)
         : stay(failed(event.cause, "running", run.owner, state.first_boot));
     case "rebooted":
-      return rebootedWhileProvisioning(state, true);
+      return rebootedWhileProvisioning(state);
     case "agent_up":
       return event.hello.boot_id === state.agent.boot_id
         ? agentBack(state, event)
-        : rebootedWhileProvisioning(state, true);
+        : rebootedWhileProvisioning(state);
     case "agent_lost":
       return stay(
         { ...state, agent: { kind: "lost", boot_id: state.agent.boot_id } },
@@ -211,27 +245,14 @@ function agentBack(state: Provisioning, event: Event & { kind: "agent_up" }): Mo
   return stay({ ...state, agent }, emit({ kind: "agent", state: "up", boot_id }));
 }
 
-function rebootedWhileProvisioning(state: Provisioning, inFlight: boolean): Move {
+function rebootedWhileProvisioning(state: Provisioning): Move {
   const run: Run = { ...goingOn(state), reboots: state.run.reboots + 1 };
-  const told = emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
-  if (run.reboots > REBOOTS_MAX) {
-    const cause: Cause = {
-      code: "provision_failed",
-      message: `The guest rebooted ${run.reboots} times while it was provisioned`,
-      hint: "rum log --list",
-    };
-    const next = failed(cause, "running", run.owner, state.first_boot);
-    return inFlight
-      ? stay({ ...next, cleaning: true }, told, cancel("the guest rebooted"))
-      : stay(next, told);
-  }
-  if (!inFlight) {
-    const [next, effects] = beginGreeting(run, state.first_boot);
-    return [next, [told, ...effects]];
-  }
+  const loop = loopCause(run);
   return stay(
-    { kind: "starting", stage: "settling", run, first_boot: state.first_boot },
-    told,
+    loop === undefined
+      ? { kind: "starting", stage: "settling", run, first_boot: state.first_boot }
+      : { ...failed(loop, "running", run.owner, state.first_boot), cleaning: true },
+    rebootedEvent(),
     cancel("the guest rebooted"),
   );
 }
@@ -259,7 +280,7 @@ function becomeRunning(
   const { again: _, ...kept } = state.run;
   const running: Running = {
     kind: "running",
-    run: { ...kept, owner: leaves ? DETACHED : owner, reboots: 0 },
+    run: { ...kept, owner: leaves ? DETACHED : owner, reboots: 0, losses: 0 },
     ready: readinessOf(ready),
     agent: state.agent,
     since: at,

@@ -25,6 +25,7 @@ import {
   panicCause,
   pausedCause,
   readinessOf,
+  rebootedEvent,
   saveDone,
   stopToRecover,
   withEffect,
@@ -235,10 +236,6 @@ function whenResumed(state: Running | Paused, effects: Move[1]): Move {
     { work: "await_ready", operation: agent.operation, cancelled: false },
     ...effects,
   );
-}
-
-function rebootedEvent(): Move[1][number] {
-  return emit({ kind: "guest", what: "rebooted", text: "The guest rebooted" });
 }
 
 function resumedEvent(): Move[1][number] {

@@ -80,7 +80,7 @@ export function stepAtRest(state: MachineState, event: Event): Move {
 }
 
 function newRun(operation: string, owner: Owner): Run {
-  return { operation, owner, why: "up", crashes: NO_CRASHES, reboots: 0 };
+  return { operation, owner, why: "up", crashes: NO_CRASHES, reboots: 0, losses: 0 };
 }
 
 function isDestroying(state: MachineState): boolean {

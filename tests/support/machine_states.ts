@@ -23,6 +23,7 @@ export const RUN: Run = {
   why: "up",
   crashes: NO_CRASHES,
   reboots: 0,
+  losses: 0,
 };
 export const ALONE: Run = { ...RUN, owner: { kind: "detached" } };
 export const AGENT: Agent = { kind: "up", boot_id: "boot-1" };
@@ -94,6 +95,13 @@ export const STATES: Readonly<Record<string, MachineState>> = {
   },
   "starting greeting": { kind: "starting", stage: "greeting", run: ALONE, first_boot: DONE },
   "starting settling": { kind: "starting", stage: "settling", run: RUN, first_boot: DONE },
+  "starting greeting, agent went away": {
+    kind: "starting",
+    stage: "greeting",
+    run: RUN,
+    first_boot: UNDER_WAY,
+    lost: "boot-0",
+  },
   "provisioning scripts, first": {
     kind: "provisioning",
     stage: "scripts",

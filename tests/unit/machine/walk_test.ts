@@ -35,6 +35,7 @@ interface World {
 }
 
 const cause = { code: "provision_failed", message: "No" } as const;
+const gone = { code: "agent_restarted", message: "Gone" } as const;
 
 /** `dice` decides everything, so that a failing walk shrinks. */
 function walk(dice: readonly number[], onCrash: "none" | "restart" | "preserve"): void {
@@ -66,7 +67,12 @@ function pick(world: World, die: number): EventBody | undefined {
   const side = Math.floor(die / 7);
   if (flight !== undefined && die % 3 !== 0) {
     return side % 5 === 0 || (world.cancelled && side % 2 === 0)
-      ? { kind: "failed", work: flight.work, operation: flight.operation, cause }
+      ? {
+        kind: "failed",
+        work: flight.work,
+        operation: flight.operation,
+        cause: flight.work === "provision" && side % 3 === 0 ? gone : cause,
+      }
       : succeed(world, flight, side);
   }
   const operation = `op-${++world.operations}`;
