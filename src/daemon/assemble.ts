@@ -34,7 +34,7 @@ import { createHooks } from "./hooks.ts";
 import { applyLiveChanges } from "./live_changes.ts";
 import { createFolders } from "./folders.ts";
 import { createMachineForwards, reservingPorts } from "./machine_forwards.ts";
-import { networksDown, networksUp } from "./networks.ts";
+import { createNetworks } from "./networks.ts";
 import { planFor, type WantedPlan } from "./plan_source.ts";
 import { createPlanAdoption } from "./plan_adoption.ts";
 import { createPower, findQemu, noteQemu } from "./power.ts";
@@ -107,6 +107,12 @@ export function assemble(parts: Parts): { engine: Engine } {
   });
 
   const contact = createHypervisorContact({ uri: hypervisor.choice.uri, emit });
+  const networks = createNetworks({
+    id,
+    hypervisor,
+    record: () => keeper.record,
+    save: (patch) => keeper.save(patch),
+  });
   const adoption = createPlanAdoption({
     record: () => keeper.record,
     save: (patch) => keeper.save(patch),
@@ -126,7 +132,7 @@ export function assemble(parts: Parts): { engine: Engine } {
       hypervisor: createPower({
         machine,
         clock,
-        networksUp: (signal) => networksUp(hypervisor, id, inForce().networks, signal),
+        networksUp: (signal) => networks.up(inForce().networks, signal),
         requireShares: () => requireShares(inForce().mounts),
         findQemu: () => findQemu(keeper.record.uuid),
         async syncTime() {
@@ -161,8 +167,7 @@ export function assemble(parts: Parts): { engine: Engine } {
               firmware: "bios",
               rumVersion: VERSION,
             })),
-          networksDown: (signal) =>
-            networksDown(hypervisor, keeper.record.plan?.networks ?? [], signal),
+          networksDown: (signal) => networks.down(signal),
           removeFolder: async (keep, signal) => {
             await events.flush();
             return await removeMachineFolder(rum, paths, { keep, signal });

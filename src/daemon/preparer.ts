@@ -30,6 +30,7 @@ import { type EnsuredImage, ensureImage, verifyInBackground } from "../store/ima
 import { digestInPath } from "../store/image_layout.ts";
 import type { ImageProgress } from "../store/image_types.ts";
 import { writeFileAtomic } from "../store/atomic.ts";
+import { madeNetworks } from "./networks.ts";
 import type { PlanAdoption } from "./plan_adoption.ts";
 import { forceOff } from "./power.ts";
 
@@ -131,6 +132,7 @@ export function createPreparer(options: PreparerOptions): Preparer {
         accelerator: plan.domainType.type,
         image,
         plan: adopted.plan,
+        networks: [...madeNetworks(record())],
         seed_hash: seedHash,
         drives: plan.drives.map((d) => ({
           name: d.name,

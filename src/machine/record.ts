@@ -142,6 +142,8 @@ const shape = object({
   desired: oneOf("running", "stopped", "destroyed"),
   plan: optional(plan),
   seed_hash: optional(word),
+  /** Every network that may be there, and what it was made from; absent in records of before. */
+  networks: optional(list(object({ name: word, uuid: text(36), from: optional(word) }))),
   /** The extra disks that the guest has been told of. */
   drives: list(object({ name: word, serial: word, size_bytes: integer() })),
   qemu: optional(object({ pid: integer(1), start_time: integer() })),

@@ -117,3 +117,23 @@ function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
+
+Deno.test("networks of a plan before stand in the record until they are down, also when rum is killed between", async () => {
+  await using world = await fakeWorld({ prefix: "rum-replan-" });
+  await world.ok(["up", "-d"]);
+  await world.ok(["down"]);
+  await world.settled();
+  const read = async () => JSON.parse(await Deno.readTextFile(world.paths.state));
+  // The fake hypervisor has no networks: as a machine of an earlier rum that had one looks.
+  const { networks: _, ...state } = await read();
+  const uuid = "9c6f1f40-8a77-4f09-9f0b-1d1f5f6f0001";
+  state.plan.networks = [{ hypervisorName: "rum-net", uuid }];
+  await Deno.writeTextFile(world.paths.state, JSON.stringify(state), { mode: 0o600 });
+  await world.rum(["up", "-d"], { env: { RUM_TEST_FAULT: "publish.recorded:kill" } });
+  await world.settled();
+  const between = await read();
+  assert.deepEqual(between.plan.networks, []);
+  assert.deepEqual(between.networks, [{ name: "rum-net", uuid }]);
+  await world.ok(["up", "-d"]);
+  assert.deepEqual((await read()).networks, []);
+});
