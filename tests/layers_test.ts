@@ -3,6 +3,7 @@
  * import; everything else is a forbidden edge, and the test fails with the edge and the reason.
  */
 import assert from "node:assert/strict";
+import { AGENT_SOURCES } from "../src/guest/agent_payload.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
@@ -185,6 +186,20 @@ Deno.test("layers: no module imports against the direction of the house", async 
   assert.ok(edges.length > 50, `the module graph has only ${edges.length} edges`);
   const broken = edges.map(forbidden).filter((reason) => reason !== undefined);
   assert.deepEqual(broken, []);
+});
+
+Deno.test("layers: the agent's digest covers every module that the agent is bundled from", async () => {
+  const edges = await moduleGraph();
+  const modules = new Set(["agent/main.ts"]);
+  // A set is walked with what is added meanwhile.
+  for (const module of modules) {
+    for (const { from, to } of edges) if (from === module) modules.add(to);
+  }
+  assert.ok(modules.size > 50, `the agent has only ${modules.size} modules`);
+  const { rooms, files } = AGENT_SOURCES;
+  const covered = (module: string) =>
+    files.some((file) => file === module) || rooms.some((room) => module.startsWith(`${room}/`));
+  assert.deepEqual([...modules].filter((module) => !covered(module)), []);
 });
 
 Deno.test("layers: a forbidden edge is named with its reason", () => {

@@ -64,7 +64,11 @@ function file(name: string, path: string, mode: number, bytes: number): AgentPro
   return { name, path, mode, bytes };
 }
 
-const SOURCE_ROOMS = ["agent", "src/base", "src/protocol", "src/wire", "src/services"];
+/** What the agent's bundle may be made of. Of `ffi` a few files: the rest is the host's alone. */
+export const AGENT_SOURCES = {
+  rooms: ["agent", "src/base", "src/protocol", "src/wire", "src/services"],
+  files: ["ffi/libc.ts", "ffi/folders.ts", "ffi/tcp_sockets.ts", "deno.lock"],
+} as const;
 
 /** Not minified: src/build/bundle.ts tells why. */
 const BUNDLE = ["bundle", "--quiet", "--platform", "deno", "--keep-names"];
@@ -72,8 +76,8 @@ const BUNDLE = ["bundle", "--quiet", "--platform", "deno", "--keep-names"];
 /** SHA-256 over the agent's sources, how they are bundled, and the runtime's version. */
 async function sourceDigest(): Promise<string> {
   const root = checkout();
-  const paths: string[] = ["ffi/libc.ts", "ffi/folders.ts", "deno.lock"];
-  for (const room of SOURCE_ROOMS) await collect(root, room, paths);
+  const paths: string[] = [...AGENT_SOURCES.files];
+  for (const room of AGENT_SOURCES.rooms) await collect(root, room, paths);
   const parts = await Promise.all(
     paths.sort().map(async (p) => `${p}\n${await Deno.readTextFile(root + p)}\n`),
   );
