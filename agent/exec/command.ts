@@ -51,27 +51,47 @@ export async function resolveCommand(params: ExecParams, root = ""): Promise<Com
   program.catch(() => {});
   const cwd = await folder;
   await program;
-  return { argv: [...await become(account), ...argv], env, cwd, account };
+  return { ...await become(account, argv, env), cwd, account };
 }
 
-let setpriv: string | undefined;
+/** What the loader and the C library of every program read code from. */
+const LOADED_FROM = /^(LD_|GCONV_PATH$)/;
+const helpers = new Map<string, string>();
 
 /**
- * The words before a command that make it run as `account`; none when we are that user already.
- * setpriv still runs as root, so it is never looked up in the command's own PATH: whoever may write
- * to a folder there would be root.
+ * A command made to run as `account`; as it is when we are that user already. Whatever runs before
+ * the switch runs as root (a shell, setsid, setpriv), so nothing of the command's own decides what
+ * code that is, or whoever may write to a folder named there would be root: setpriv is not looked up
+ * in its PATH, and what would have libraries loaded is handed over by env(1) after the switch.
  */
-async function become(account: Account): Promise<string[]> {
-  if (account.uid === Deno.uid()) return [];
-  setpriv ??= await findProgram("setpriv", DEFAULT_PATH, "/");
-  return [
-    setpriv,
+async function become(
+  account: Account,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Pick<Command, "argv" | "env">> {
+  if (account.uid === Deno.uid()) return { argv, env };
+  const held = Object.entries(env).filter(([key]) => LOADED_FROM.test(key));
+  const handOver = held.length === 0
+    ? []
+    : [await ours("env"), ...held.map(([key, value]) => `${key}=${value}`)];
+  const switchUser = [
+    await ours("setpriv"),
     `--reuid=${account.uid}`,
     `--regid=${account.gid}`,
     "--init-groups",
     "--inh-caps=-all",
     "--",
   ];
+  return {
+    argv: [...switchUser, ...handOver, ...argv],
+    env: Object.fromEntries(Object.entries(env).filter(([key]) => !LOADED_FROM.test(key))),
+  };
+}
+
+async function ours(program: string): Promise<string> {
+  const path = helpers.get(program) ?? await findProgram(program, DEFAULT_PATH, "/");
+  helpers.set(program, path);
+  return path;
 }
 
 async function folderOf(wanted: string | undefined, account: Account): Promise<string> {

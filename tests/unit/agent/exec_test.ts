@@ -79,6 +79,20 @@ for (const pty of [undefined, { cols: 80, rows: 24 }]) {
   });
 }
 
+Deno.test("what the loader reads reaches a command of another user, and nothing that runs as root before it", async () => {
+  await using bed = await agentBed();
+  const client = await bed.connect();
+  // The loader tells of every program that it starts with this.
+  const { code, out, err } = await execText(client, ["id", "-un"], {
+    user: "nobody",
+    cwd: "/",
+    env: { LD_DEBUG: "files", GCONV_PATH: "/nonexistent" },
+  });
+  assert.deepEqual({ code, out }, { code: 0, out: "nobody\n" });
+  const started = [...err.matchAll(/initialize program: (\S+)/g)].map(([, program]) => program);
+  assert.deepEqual(started, ["id"]);
+});
+
 Deno.test("exec answers though a background child keeps its output open", async () => {
   await using bed = await agentBed();
   const client = await bed.connect();
