@@ -149,7 +149,8 @@ the home of user.name. A folder as target means inside it. - is stdin or stdout.
       { flags: "-r, --recursive", summary: "folders with everything in them" },
       {
         flags: "--owner <name>",
-        summary: "whose it is in the guest (default: user.name in its home, else root)",
+        summary:
+          "whose it is in the guest (default: what is there keeps its own; new: user.name in its home, else root)",
       },
     ],
     load: () => import("./cp.ts"),
