@@ -199,6 +199,7 @@ export function assemble(parts: Parts): { engine: Engine } {
         },
         stopServices: (agent, signal) => services.stop(agent, signal),
         servicesReady: () => Promise.resolve(services.missing(inForce())),
+        servicesOver: () => services.over(inForce()),
         console: consoleLog,
       }),
     },

@@ -37,6 +37,8 @@ export interface GuestPortOptions {
   readonly stopServices: (client: AgentClient, signal: AbortSignal) => Promise<void>;
   /** Names of services that must be up before the machine counts as ready, and whether they are. */
   readonly servicesReady: (client: AgentClient, signal: AbortSignal) => Promise<string | undefined>;
+  /** The sentence that names a service which nothing will bring up any more but somebody's `start`. */
+  readonly servicesOver: () => string | undefined;
   /** For a boot whose agent never comes: what it printed, and whether it got as far as a login. */
   readonly console: Pick<ConsoleLog, "tail" | "listen">;
 }
@@ -117,6 +119,8 @@ export function createGuestPort(options: GuestPortOptions): Guest {
         await attach(client);
         const why = await notReadyBecause(client === attached ? client : undefined, signal);
         if (why === undefined) return { ready: true };
+        const over = ready.services ? options.servicesOver() : undefined;
+        if (over !== undefined) return { ready: false, why: over };
         if (clock.monotonicMs() >= end) return { ready: false, why };
         await clock.sleep(READY_POLL_MS, { signal });
       }

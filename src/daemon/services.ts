@@ -59,6 +59,8 @@ export interface MachineServices {
   list(plan?: ServicesPlan): readonly ServiceRow[];
   /** Undefined = every instance that should be up is; else the sentence that names one that is not. */
   missing(plan: ServicesPlan, name?: string): string | undefined;
+  /** The sentence that names one which its policy will not start again; waiting for it has no end. */
+  over(plan: ServicesPlan): string | undefined;
   /** Sentences for `status`. */
   degraded(): readonly string[];
   /** The link is gone, or the power: nobody is followed any more. */
@@ -76,10 +78,14 @@ export interface MachineServicesOptions {
   readonly clock?: Clock;
 }
 
+/** What was told before a change of the services may be of before it; so long after it, it is of now. */
+const OVER_MS = 5000;
+
 export function createMachineServices(options: MachineServicesOptions): MachineServices {
   const { emit, log, clock = systemClock } = options;
   const known = new Map<string, { view: InstanceView; atMs: number }>();
   let following: AbortController | undefined;
+  let pushedMs = 0;
 
   const take = (news: ServiceNews) => {
     const atMs = clock.monotonicMs();
@@ -122,6 +128,7 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
   const push = async (agent: Agent, plan: ServicesPlan, signal: AbortSignal) => {
     const specs = await Promise.all(plan.services.map(serviceSpecOf));
     const said = await applyServices(agent.mux, specs, { signal });
+    pushedMs = clock.monotonicMs();
     return /[1-9]/.test(said) ? said : undefined;
   };
 
@@ -169,13 +176,26 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
         for (let index = 0; index < service.instances; index++) {
           const view = known.get(keyOf({ service: service.name, index }))?.view;
           if (view !== undefined && isUp(view, name !== undefined)) continue;
-          const why = view === undefined
-            ? "is not there yet"
-            : `is ${view.state}${view.text === undefined ? "" : ` (${view.text})`}`;
-          return `service ${service.name} [${index}] ${why}`;
+          return `service ${service.name} [${index}] ${
+            view === undefined ? "is not there yet" : stateText(view)
+          }`;
         }
       }
       return undefined;
+    },
+    over(plan) {
+      const settledMs = clock.monotonicMs() - OVER_MS;
+      const ended = [...known.values()].find(({ view, atMs }) =>
+        Math.max(atMs, pushedMs) <= settledMs &&
+        (view.state === "fatal" || view.state === "crashed") &&
+        plan.services.some(({ name, instances }) => name === view.service && view.index < instances)
+      );
+      if (ended === undefined) return undefined;
+      const { view } = ended;
+      return `service ${view.service} [${view.index}] ${
+        stateText(view)
+      }, and is not started again ` +
+        `(rum service start ${view.service})`;
     },
     degraded: () =>
       [...known.values()].flatMap(({ view }) =>
@@ -193,6 +213,10 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
       known.clear();
     },
   };
+}
+
+function stateText({ state, text }: InstanceView): string {
+  return `is ${state}${text === undefined ? "" : ` (${text})`}`;
 }
 
 /** A one-off that ended well did its work, and one that was stopped is wanted so; whoever waits for one service by name wants it running. */

@@ -394,3 +394,17 @@ async function* filesBelow(folder: string): AsyncGenerator<{ path: string; conte
     else if (isFile) yield { path, content: await Deno.readTextFile(path).catch(() => "") };
   }
 }
+
+Deno.test("a service that is fatal ends the wait for ready by name; one that is mended is waited for again", async () => {
+  const service = (command: string) =>
+    `[services.flaky]\ncommand = ["sh", "-c", "${command}"]\n` +
+    `restart = { policy = "on-failure", max = 1, backoff = "fixed", first = "100ms" }\n` +
+    `[ready]\ntimeout = "10m"\n`;
+  await using world = await fakeWorld({ toml: service("exit 3") });
+  const up = await world.rum(["up", "-d"]);
+  assert.equal(up.code, 124, up.stderr);
+  assert.match(up.stdout + up.stderr, /flaky \[0\] is fatal .*rum service start flaky/);
+  await world.configure(service("exec sleep 3600"));
+  await world.ok(["up", "-d"]);
+  assert.equal((await world.status()).ready, true);
+});

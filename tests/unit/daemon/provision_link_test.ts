@@ -50,6 +50,7 @@ Deno.test("awaitReady: every link that comes is attached to once, also after the
     }),
     plan: () => ({ ...plan, ready: { services: true, timeoutMs: 600_000 } }),
     attach: (client: unknown) => Promise.resolve(void attached.push(client)),
+    servicesOver: () => undefined,
     servicesReady: () => Promise.resolve(looks < 3 ? "service web [0] is starting" : undefined),
     clock: {
       now: () => new Date(0),
@@ -77,6 +78,7 @@ Deno.test("awaitReady: a link that ends while it is attached to is no failure, a
       client = undefined;
       return Promise.reject(new RumError("agent_unavailable", "no link"));
     },
+    servicesOver: () => undefined,
     servicesReady: () => Promise.resolve(void trace.push("services")),
     clock: {
       now: () => new Date(0),
@@ -88,4 +90,30 @@ Deno.test("awaitReady: a link that ends while it is attached to is no failure, a
   const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
   assert.deepEqual(answer, { ready: true });
   assert.deepEqual(trace, ["attach first", "attach second", "services"]);
+});
+
+Deno.test("awaitReady: a service that nothing starts again ends the wait, and is named", async () => {
+  const plan = makePlan(sampleConfig(), sampleFacts());
+  const client = { name: "first" };
+  let looks = 0;
+  const port = createGuestPort({
+    session: () => ({ ready: () => Promise.resolve(client), client }),
+    plan: () => ({ ...plan, ready: { services: true, timeoutMs: 600_000 } }),
+    attach: () => Promise.resolve(),
+    servicesReady: () => Promise.resolve("service flaky [0] is fatal"),
+    servicesOver: () =>
+      looks < 2 ? undefined : "service flaky [0] is fatal, and is not started again",
+    clock: {
+      now: () => new Date(0),
+      monotonicMs: () => 0,
+      sleep: () => Promise.resolve(void looks++),
+    },
+  } as never);
+  const signal = new AbortController().signal;
+  const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
+  assert.deepEqual(answer, {
+    ready: false,
+    why: "service flaky [0] is fatal, and is not started again",
+  });
+  assert.equal(looks, 2);
 });
