@@ -54,6 +54,22 @@ for (const off of [false, true]) {
   });
 }
 
+Deno.test("the boot script alone does not make a machine ready whose system script failed", async () => {
+  const both = `${FAILS}[provision.boot]\nscript = "echo boot >> /home/rum/scripts"\n`;
+  await using world = await fakeWorld({ prefix: "rum-replan-", toml: both });
+  assert.equal((await world.rum(["up", "-d"])).code, 10);
+  const refused = await world.rum(["provision", "--boot"]);
+  assert.deepEqual([refused.code, /system script .* failed/.test(refused.stderr)], [10, true]);
+  await world.configure(PASSES);
+  await world.ok(["up", "-d"]);
+  assert.equal(await scripts(world), "mended\nboot\n");
+  await world.configure(PASSES.replace('"echo boot', '"exit 4; echo boot'));
+  assert.equal((await world.rum(["provision", "--boot"])).code, 10);
+  await world.configure(PASSES);
+  await world.ok(["provision", "--boot"]);
+  await world.ok(["destroy", "-y"]);
+});
+
 Deno.test("a start tells what it took over of an edited rum.toml, and what it could not", async () => {
   await using world = await fakeWorld({ prefix: "rum-replan-", toml: PASSES });
   await world.ok(["up", "-d"]);

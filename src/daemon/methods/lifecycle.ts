@@ -5,7 +5,7 @@
  */
 import { RumError } from "../../base/errors.ts";
 import type { RequestInput } from "../../machine/run.ts";
-import { ownerOf } from "../../machine/state.ts";
+import { firstBootOf, ownerOf } from "../../machine/state.ts";
 import { flag, integer, object, oneOf, optional } from "../../protocol/shape.ts";
 import { type CallContext, type CallIo, method, type MethodTable } from "../../wire/rpc_types.ts";
 import type { Engine } from "../engine.ts";
@@ -134,8 +134,28 @@ export function lifecycleMethods(engine: Engine): MethodTable {
         await engine.want(io.signal);
         await engine.adoptScripts();
         const scope = system === boot ? "all" : system ? "system" : "boot";
+        if (scope === "boot") requireSystemPassed(engine);
         return await ask({ kind: "provision", client: clientOf(context), scope }, io);
       },
     }),
   };
+}
+
+/**
+ * A machine whose system script failed is not made ready by its boot script alone: an edit of the system
+ * script would no longer be taken over, and the next `up` would run the old one.
+ *
+ * @throws {RumError} `provision_failed`
+ */
+function requireSystemPassed({ controller, events }: Engine): void {
+  if (firstBootOf(controller.snapshot().state).kind !== "ended") return;
+  const last = events.after(0).findLast((event) =>
+    event.kind === "script" && event.script === "system"
+  );
+  if (last?.kind !== "script" || last.state !== "failed") return;
+  throw new RumError(
+    "provision_failed",
+    "Cannot run the boot script alone: the system script of this machine's first boot failed, and comes first",
+    { hint: "rum provision" },
+  );
 }
