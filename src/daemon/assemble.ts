@@ -135,6 +135,7 @@ export function assemble(parts: Parts): { engine: Engine } {
         networksUp: (signal) => networks.up(inForce().networks, signal),
         requireShares: () => requireShares(inForce().mounts),
         findQemu: () => findQemu(keeper.record.uuid),
+        looked: (status) => world.looked(status),
         async syncTime() {
           await link.client?.syncTime().catch(() => {});
         },

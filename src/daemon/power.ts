@@ -13,6 +13,7 @@ import type { Hypervisor as PowerPort, WorkContext } from "../machine/effects.ts
 import type { QemuProcess } from "../machine/events.ts";
 import type { MachineRecord } from "../machine/record.ts";
 import type { RecordKeeper } from "../store/state_file.ts";
+import { troubleOf } from "./world.ts";
 
 export interface PowerOptions {
   /** Looked up at each use: a rename gives the machine a new handle. */
@@ -27,6 +28,8 @@ export interface PowerOptions {
    */
   readonly requireShares: () => Promise<void>;
   readonly findQemu: () => Promise<QemuProcess | undefined>;
+  /** What a launch found at its end: whatever the machine is after that is news. */
+  readonly looked: (status: MachineStatus) => void;
   /** Corrects the guest's clock after it stood still; best effort. */
   readonly syncTime: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
@@ -64,7 +67,16 @@ export function createPower(options: PowerOptions): PowerPort {
           });
       }
       const qemu = await options.findQemu();
-      return qemu === undefined ? {} : { qemu };
+      // A QEMU that died at once was told, if at all, while nobody could tell its end from that of
+      // the one before. A look that fails is the watch's to repeat.
+      const after = await machine().status({ signal }).catch(() => undefined);
+      signal.throwIfAborted();
+      if (after !== undefined) options.looked(after);
+      const found = after === undefined ? undefined : troubleOf(after);
+      return {
+        ...(qemu === undefined ? {} : { qemu }),
+        ...(found === undefined ? {} : { found }),
+      };
     },
 
     async shutDown({ signal, deadlineMs }: WorkContext) {

@@ -4,6 +4,7 @@
  * echo of its own deeds; so everything is passed on, once per change.
  */
 import type { HypervisorMachine, MachineEvent, MachineStatus } from "../libvirt/hypervisor.ts";
+import type { Trouble } from "../machine/events.ts";
 import type { FactInput } from "../machine/run.ts";
 
 export interface WorldOptions {
@@ -12,14 +13,40 @@ export interface WorldOptions {
   readonly power: (on: boolean) => void;
 }
 
-export function watchWorld(machine: HypervisorMachine, options: WorldOptions): Disposable {
+export interface WorldWatch extends Disposable {
+  /**
+   * A look of our own at the machine, as when it was just started. Whatever it is after that is news:
+   * a watch tells differences, and a QEMU that dies before the next poll has made none to it.
+   */
+  looked(status: MachineStatus): void;
+}
+
+export function watchWorld(
+  machine: Pick<HypervisorMachine, "watch">,
+  options: WorldOptions,
+): WorldWatch {
   const translate = createTranslator();
-  return machine.watch((event) => {
+  const listener = (event: MachineEvent) => {
     for (const news of translate(event)) {
       if (news.kind === "power") options.power(news.on);
       else options.observe(news);
     }
-  });
+  };
+  let watch = machine.watch(listener);
+  let over = false;
+  return {
+    looked(status) {
+      if (over) return;
+      // One that begins now has told nothing yet, so its first poll is told whatever it finds.
+      watch[Symbol.dispose]();
+      listener({ kind: "state", status });
+      watch = machine.watch(listener);
+    },
+    [Symbol.dispose]() {
+      over = true;
+      watch[Symbol.dispose]();
+    },
+  };
 }
 
 type News = FactInput | { readonly kind: "power"; readonly on: boolean };
@@ -73,23 +100,17 @@ export function createTranslator(): (event: MachineEvent) => News[] {
       case "paused": {
         startingFromOff = powered === false && status.reason === "starting";
         const news = power(true);
-        if (status.reason === "starting" || status.reason === "shutting_down") return news;
-        if (status.reason === "panicked") return [...news, { kind: "panicked" }];
-        const why = status.reason !== "io_error"
-          ? "from_outside"
-          : ioReason === "enospc"
-          ? "disk_full"
-          : "io_error";
-        return [...news, { kind: "paused_seen", why }];
+        const trouble = troubleOf(status, ioReason);
+        return trouble === undefined ? news : [...news, trouble];
       }
       case "crashed":
-        return [...power(false), offSeen("crashed", status.reason)];
       case "off":
-      case "absent":
+      case "absent": {
+        const trouble = troubleOf(status);
         // The first look at a machine that is off is no news.
-        return before === undefined || before === "crashed"
-          ? power(false)
-          : [...power(false), offSeen(howOff(status), status.reason)];
+        const known = status.state !== "crashed" && (before === undefined || before === "crashed");
+        return known || trouble === undefined ? power(false) : [...power(false), trouble];
+      }
       default:
         return [];
     }
@@ -99,6 +120,25 @@ export function createTranslator(): (event: MachineEvent) => News[] {
     if (powered === on) return [];
     powered = on;
     return [{ kind: "power", on }];
+  }
+}
+
+/** What a machine that should run is found to be instead; `ioReason`: of the last I/O error. */
+export function troubleOf(status: MachineStatus, ioReason?: string): Trouble | undefined {
+  const { state, reason } = status;
+  switch (state) {
+    case "crashed":
+      return { kind: "off_seen", how: "crashed", detail: reason };
+    case "off":
+    case "absent":
+      return { kind: "off_seen", how: howOff(status), detail: reason };
+    case "paused":
+      if (reason === "starting" || reason === "shutting_down") return undefined;
+      if (reason === "panicked") return { kind: "panicked" };
+      if (reason !== "io_error") return { kind: "paused_seen", why: "from_outside" };
+      return { kind: "paused_seen", why: ioReason === "enospc" ? "disk_full" : "io_error" };
+    default:
+      return undefined;
   }
 }
 
@@ -112,8 +152,4 @@ function howOff(status: MachineStatus): "guest" | "outside" | "crashed" {
     default:
       return "crashed";
   }
-}
-
-function offSeen(how: "guest" | "outside" | "crashed", detail: string): News {
-  return { kind: "off_seen", how, detail };
 }

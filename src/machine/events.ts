@@ -75,7 +75,8 @@ export interface WorkResults {
   readonly gather: { readonly disk: "new" | "replacement" | "existing" };
   readonly publish: Record<string, never>;
   readonly back_off: Record<string, never>;
-  readonly launch: { readonly qemu?: QemuProcess };
+  /** `found`: what became of it before the launch had ended; nobody else tells it. */
+  readonly launch: { readonly qemu?: QemuProcess; readonly found?: Trouble };
   readonly greet: Hello;
   /** Script → hash, of all that have passed by now. */
   readonly provision: { readonly scripts: Readonly<Record<string, string>> };
@@ -130,6 +131,12 @@ export type WorldFact =
   | { readonly kind: "agent_lost"; readonly detail: string }
   | { readonly kind: "hypervisor_lost"; readonly detail: string }
   | { readonly kind: "hypervisor_back" };
+
+/** A machine that should run and does not. */
+export type Trouble = Extract<
+  WorldFact,
+  { readonly kind: "off_seen" | "panicked" | "paused_seen" }
+>;
 
 /** The write-ahead record could not be written; what was to follow has not been done. */
 export interface SaveFailed {

@@ -4,20 +4,17 @@
  * the scripts having passed, `ended` by whatever fails.
  */
 import type { Effect } from "./effects.ts";
-import type { Event, Hello } from "./events.ts";
+import type { Event, Hello, WorkResults } from "./events.ts";
 import {
   beginGreeting,
   beginLaunch,
-  beginStop,
   cancel,
   detachOwner,
   emit,
-  failBeside,
   failed,
   type Move,
   type Rules,
   stay,
-  warn,
   withAgentBack,
   work,
 } from "./moves.ts";
@@ -33,6 +30,7 @@ import {
   type Running,
   type Starting,
 } from "./state.ts";
+import { explain, pausedFromOutside, troubleWhileBooting } from "./trouble.ts";
 
 /** Guest reboots, and ends of the agent, in one provisioning before it counts as a loop. */
 export const REBOOTS_MAX = 10;
@@ -88,11 +86,7 @@ export function stepStarting(state: Starting, event: Event, rules: Rules): Move 
       if (event.operation !== run.operation) return stay(state);
       if (event.work === "back_off" && stage === "backing_off") return beginLaunch(run, first_boot);
       if (event.work === "launch" && stage === "launching") {
-        const [next, effects] = beginGreeting(run, first_boot);
-        return event.result.qemu === undefined ? [next, effects] : [next, [
-          { kind: "save", patch: { qemu: event.result.qemu }, barrier: false },
-          ...effects,
-        ]];
+        return launched(state, event.result, rules, event.at);
       }
       return event.work === "greet" && stage === "greeting"
         ? greeted(run, first_boot, event.result, state.lost)
@@ -109,11 +103,10 @@ export function stepStarting(state: Starting, event: Event, rules: Rules): Move 
         ? stay(failed(event.cause, "running", run.owner, first_boot))
         : stay(state);
     case "off_seen":
-      // While launching, the launch itself knows better; between launches it is off anyway.
-      if (stage === "launching" || stage === "backing_off") return stay(state);
-      return offWhileBooting(state, event, rules);
     case "panicked":
     case "paused_seen":
+      // Between launches it is off anyway, and a launch looks itself before it ends: what is told
+      // under it may be of the power-off before.
       return stage === "launching" || stage === "backing_off"
         ? stay(state)
         : troubleWhileBooting(state, event, rules);
@@ -122,6 +115,27 @@ export function stepStarting(state: Starting, event: Event, rules: Rules): Move 
     default:
       return stay(state);
   }
+}
+
+function launched(
+  { run, first_boot }: Starting,
+  { qemu, found }: WorkResults["launch"],
+  rules: Rules,
+  at: number,
+): Move {
+  const saved: Effect[] = qemu === undefined
+    ? []
+    : [{ kind: "save", patch: { qemu }, barrier: false }];
+  const trouble = found === undefined ? undefined : explain(found);
+  if (found === undefined || trouble === undefined) {
+    const [next, effects] = beginGreeting(run, first_boot);
+    return [next, [...saved, ...(found === undefined ? [] : [pausedFromOutside()]), ...effects]];
+  }
+  // Its launch has ended, so there is nothing to call off.
+  const { cause, power } = trouble;
+  const rest = failed(cause, power === "on" ? "running" : "off", run.owner, first_boot);
+  const [next, effects] = troubleWhileBooting({ ...rest, run }, { ...found, at }, rules);
+  return [next, [...saved, ...effects]];
 }
 
 /**
@@ -224,7 +238,6 @@ export function stepProvisioning(state: Provisioning, event: Event, rules: Rules
         emit({ kind: "agent", state: "lost", text: event.detail }),
       );
     case "off_seen":
-      return offWhileBooting(state, event, rules);
     case "panicked":
     case "paused_seen":
       return troubleWhileBooting(state, event, rules);
@@ -297,100 +310,4 @@ export function readinessOf(
   return ready
     ? { kind: "ready" }
     : { kind: "not_ready", why: why ?? "what [ready] asks for did not come in time" };
-}
-
-function offWhileBooting(
-  state: Starting | Provisioning,
-  event: Event & { kind: "off_seen" },
-  rules: Rules,
-): Move {
-  const crashed = event.how === "crashed";
-  const cause: Cause = {
-    code: "start_failed",
-    message: `The machine went off while it was booting (${event.detail})`,
-    hint: "rum log --source boot",
-  };
-  const told = emit({
-    kind: "guest",
-    what: crashed ? "crashed" : event.how === "guest" ? "powered_off" : "forced_off",
-    text: cause.message,
-  });
-  if (crashed && isRecovering(state, rules)) {
-    return withEffect(told, stopToRecover(state, cause, "off", event.at));
-  }
-  return withEffect(told, failBeside(state, cause, "off"));
-}
-
-function troubleWhileBooting(
-  state: Starting | Provisioning,
-  event: Event & { kind: "panicked" | "paused_seen" },
-  rules: Rules,
-): Move {
-  if (event.kind === "panicked") {
-    const cause = panicCause();
-    const told = emit({ kind: "guest", what: "panicked", text: cause.message });
-    return withEffect(
-      told,
-      isRecovering(state, rules)
-        ? stopToRecover(state, cause, "on", event.at)
-        : failBeside(state, cause, "running"),
-    );
-  }
-  if (event.why === "from_outside") {
-    return stay(state, warn("The machine was paused from outside while it was booting"));
-  }
-  const cause = pausedCause(event.why);
-  const what = event.why === "disk_full" ? "disk_full" : "paused";
-  return withEffect(
-    emit({ kind: "guest", what, text: cause.message }),
-    failBeside(state, cause, "running"),
-  );
-}
-
-/** A boot that the restart policy began is the policy's to try again. */
-function isRecovering(state: Starting | Provisioning, rules: Rules): boolean {
-  return rules.onCrash === "restart" && state.run.why === "recovery";
-}
-
-export function stopToRecover(
-  state: Parameters<typeof beginStop>[0] & { readonly run: Run },
-  cause: Cause,
-  power: "on" | "off",
-  at: number,
-): Move {
-  const [next, effects] = beginStop(state, {
-    operation: state.run.operation,
-    goal: { kind: "recover", run: state.run, cause },
-    how: "forced",
-    timeoutMs: 0,
-    why: cause.message,
-    at,
-  });
-  return next.kind === "stopping" ? [{ ...next, power }, effects] : [next, effects];
-}
-
-export function withEffect(first: Move[1][number], [state, effects]: Move): Move {
-  return [state, [first, ...effects]];
-}
-
-export function panicCause(): Cause {
-  return {
-    code: "guest_panicked",
-    message: "The guest's kernel panicked",
-    hint: "rum log --source boot",
-  };
-}
-
-export function pausedCause(why: "disk_full" | "io_error"): Cause {
-  return why === "disk_full"
-    ? {
-      code: "disk_full",
-      message: "The host's disk is full, and the machine was paused to keep its data",
-      hint: "df -h; then rum resume",
-    }
-    : {
-      code: "hypervisor_error",
-      message: "The machine was paused by an input/output error of the host",
-      hint: "dmesg | tail; then rum resume",
-    };
 }

@@ -20,16 +20,7 @@ import {
   withAgentBack,
 } from "./moves.ts";
 import { forgiveAfter } from "./recovery.ts";
-import {
-  greeted,
-  panicCause,
-  pausedCause,
-  readinessOf,
-  rebootedEvent,
-  saveDone,
-  stopToRecover,
-  withEffect,
-} from "./step_boot.ts";
+import { greeted, readinessOf, rebootedEvent, saveDone } from "./step_boot.ts";
 import {
   type Agent,
   type Cause,
@@ -40,6 +31,7 @@ import {
   type Task,
   UNKNOWN_BOOT,
 } from "./state.ts";
+import { panicCause, pausedCause, stopToRecover, withEffect } from "./trouble.ts";
 
 const DONE = { kind: "done" } as const;
 

@@ -150,3 +150,17 @@ Deno.test("destroy wins over an up in its first boot, and over a down", async ()
   assert.equal((await down).code, 0);
   await nothingLeft(world);
 });
+
+Deno.test("a machine that dies as soon as it is started, at whatever moment: up says so at once", async () => {
+  await using world = await fakeWorld({ prefix: "rum-dies-" });
+  for (const lives of ["0", "0.02", "0.1", "0", "0.3"]) {
+    await world.behave({ boot: ["sh", "-c", `sleep ${lives}; exit 1`] });
+    // Less than the ten minutes after which an agent that was waited for in vain is given up.
+    const { code, stderr } = await world.rum(["up", "-d"], { timeoutMs: 120_000 });
+    assert.equal(code, 9, `lived ${lives} s: ${stderr}`);
+    assert.match(stderr, /The machine went off while it was booting/);
+    assert.equal((await world.status()).text, "failed (start_failed, off)");
+  }
+  await world.behave({});
+  await world.ok(["up", "-d"]);
+});

@@ -87,6 +87,12 @@ export const STATES: Readonly<Record<string, MachineState>> = {
     run: RUN,
     first_boot: UNDER_WAY,
   },
+  "starting launching, after a crash": {
+    kind: "starting",
+    stage: "launching",
+    run: { ...RUN, why: "recovery" },
+    first_boot: DONE,
+  },
   "starting greeting, first": {
     kind: "starting",
     stage: "greeting",
@@ -287,6 +293,30 @@ const BODIES: Readonly<Record<string, EventBody>> = {
     work: "launch",
     operation: "op-1",
     result: { qemu: { pid: 7, start_time: 8 } },
+  },
+  "launched, off at once": {
+    kind: "done",
+    work: "launch",
+    operation: "op-1",
+    result: { found: { kind: "off_seen", how: "crashed", detail: "crashed" } },
+  },
+  "launched, panicked at once": {
+    kind: "done",
+    work: "launch",
+    operation: "op-1",
+    result: { found: { kind: "panicked" } },
+  },
+  "launched, paused at once": {
+    kind: "done",
+    work: "launch",
+    operation: "op-1",
+    result: { found: { kind: "paused_seen", why: "io_error" } },
+  },
+  "launched, paused from outside": {
+    kind: "done",
+    work: "launch",
+    operation: "op-1",
+    result: { found: { kind: "paused_seen", why: "from_outside" } },
   },
   "launch failed": { kind: "failed", work: "launch", operation: "op-1", cause: failure },
   "hello": { kind: "done", work: "greet", operation: "op-1", result: hello("boot-1", false) },

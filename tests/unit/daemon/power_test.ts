@@ -1,6 +1,6 @@
 /**
- * The power switch: no start on a folder that is not the one that was meant. QEMU's process in the
- * record: found by its command line, whoever started it.
+ * The power switch: no start on a folder that is not the one that was meant; what a launch finds; QEMU's
+ * process in the record, by its command line, whoever started it.
  */
 import assert from "node:assert/strict";
 import { createPower, noteQemu } from "../../../src/daemon/power.ts";
@@ -78,6 +78,7 @@ for (
           ? Promise.resolve()
           : Promise.reject(new RumError("untrusted_config", "elsewhere"));
       },
+      looked: () => {},
       findQemu: () => Promise.resolve(undefined),
       syncTime: () => Promise.resolve(),
       clock: fakeClock(),
@@ -89,3 +90,55 @@ for (
     assert.equal(calls.filter((name) => name !== "status").join(", "), asked);
   });
 }
+
+/** A launch of a machine that is `before`, and that is looked at once more when it was started. */
+async function launched(before: unknown, after: () => unknown) {
+  const trace: string[] = [];
+  const looks = [() => before, after];
+  const port = createPower({
+    machine: () => ({
+      status: () => Promise.try(looks.shift() ?? (() => assert.fail("a third look"))),
+      start: () => Promise.resolve(void trace.push("start")),
+      resume: () => Promise.resolve(void trace.push("resume")),
+    }),
+    networksUp: () => Promise.resolve(void trace.push("networks")),
+    requireShares: () => Promise.resolve(),
+    findQemu: () => Promise.resolve(undefined),
+    looked: ({ state }: { state: string }) => void trace.push(`looked: ${state}`),
+  } as never);
+  const signal = new AbortController().signal;
+  const result = await port.launch({ operation: "o", signal, deadlineMs: 1000 });
+  return [trace, result];
+}
+
+Deno.test("launch: what became of the machine meanwhile is part of its answer", async () => {
+  const off = { state: "off", reason: "shutdown" };
+  const started = ["networks", "start"];
+  assert.deepEqual(await launched(off, () => ({ state: "running", reason: "booted" })), [
+    [...started, "looked: running"],
+    {},
+  ]);
+  assert.deepEqual(await launched(off, () => ({ state: "off", reason: "failed" })), [
+    [...started, "looked: off"],
+    { found: { kind: "off_seen", how: "crashed", detail: "failed" } },
+  ]);
+  assert.deepEqual(await launched(off, () => ({ state: "paused", reason: "panicked" })), [
+    [...started, "looked: paused"],
+    { found: { kind: "panicked" } },
+  ]);
+  const full = { state: "paused", reason: "io_error" };
+  assert.deepEqual(await launched(full, () => full), [
+    ["resume", "looked: paused"],
+    { found: { kind: "paused_seen", why: "io_error" } },
+  ]);
+});
+
+Deno.test("launch: a machine that was started is started, though the look after it fails", async () => {
+  const fails = () => {
+    throw new RumError("hypervisor_unreachable", "Closed");
+  };
+  assert.deepEqual(await launched({ state: "off", reason: "shutdown" }, fails), [
+    ["networks", "start"],
+    {},
+  ]);
+});

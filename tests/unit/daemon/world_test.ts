@@ -1,7 +1,7 @@
 /** What libvirt's states mean, in sequences as polls and events have been seen to bring them. */
 import assert from "node:assert/strict";
-import { createTranslator } from "../../../src/daemon/world.ts";
-import type { MachineStatus } from "../../../src/libvirt/hypervisor.ts";
+import { createTranslator, watchWorld } from "../../../src/daemon/world.ts";
+import type { MachineEvent, MachineStatus } from "../../../src/libvirt/hypervisor.ts";
 
 /** `running`, `paused starting` …: the state and libvirt's reason → what is told of each. */
 function told(...states: string[]): string[][] {
@@ -56,3 +56,28 @@ const STORIES: [string, string[], string[][]][] = [
 for (const [name, states, wanted] of STORIES) {
   Deno.test(`world: ${name}`, () => assert.deepEqual(told(...states), wanted));
 }
+
+Deno.test("world: a QEMU that lived from a launch's look to the next poll only is seen to go off", () => {
+  const listeners = new Set<(event: MachineEvent) => void>();
+  const told: string[] = [];
+  const off = { state: "off", reason: "crashed" } as const;
+  const world = watchWorld({
+    watch(listener) {
+      listeners.add(listener);
+      return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
+  }, {
+    observe: (fact) => void told.push(fact.kind),
+    power: (on) => void told.push(on ? "power" : "no power"),
+  });
+  const [first] = listeners;
+  first({ kind: "state", status: off });
+  world.looked({ state: "running", reason: "booted" });
+  assert.equal(listeners.size, 1);
+  const [second] = listeners;
+  second({ kind: "state", status: off });
+  assert.deepEqual(told, ["no power", "power", "on_seen", "no power", "off_seen"]);
+  world[Symbol.dispose]();
+  world.looked({ state: "running", reason: "booted" });
+  assert.deepEqual([listeners.size, told.length], [0, 5]);
+});

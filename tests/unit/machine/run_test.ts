@@ -159,6 +159,58 @@ Deno.test("a guest agent that never comes is a time-out that ends the first boot
   assert.ok(state.kind === "failed" && state.first_boot.kind === "ended");
 });
 
+Deno.test("up: a QEMU that died before its launch had ended fails it at once, and no agent is waited for", async () => {
+  const { controller, ports, events, phase } = machine();
+  const launch = ports.hold("launch");
+  const up = seen(controller.request(UP));
+  await quiet();
+  const off = { kind: "off_seen", how: "crashed", detail: "failed" } as const;
+  controller.observe(off);
+  await launch.end({ found: off });
+  await assert.rejects(up, (e: RumError) => {
+    assert.equal(e.message, "The machine went off while it was booting (failed)");
+    return e.code === "start_failed";
+  });
+  controller.observe(off);
+  await quiet();
+  assert.equal(phase(), "failed (start_failed, off)");
+  assert.ok(!ports.calls.some((call) => call.startsWith("greet")));
+  assert.equal(events.filter((e) => e.kind === "guest").length, 1, "and that is told once");
+});
+
+Deno.test("up: a machine that is paused by its full disk again as soon as it is resumed is failed at once", async () => {
+  const { controller, ports, phase } = machine({
+    kind: "failed",
+    cause: { code: "disk_full", message: "The host's disk is full" },
+    power: "running",
+    owner: { kind: "detached" },
+    first_boot: DONE,
+    cleaning: false,
+  });
+  const launch = ports.hold("launch");
+  const up = seen(controller.request(UP));
+  await quiet();
+  await launch.end({ found: { kind: "paused_seen", why: "io_error" } });
+  await assert.rejects(up, code("hypervisor_error"));
+  assert.equal(phase(), "failed (hypervisor_error, running)");
+});
+
+Deno.test("a restart policy tries again when the new QEMU dies before its launch has ended", async () => {
+  const { controller, ports, clock, phase } = machine(
+    { kind: "stopped", first_boot: DONE, how: "as_found" },
+    { onCrash: "restart" },
+  );
+  await controller.request({ ...UP, detach: true } as RequestInput);
+  controller.observe({ kind: "off_seen", how: "crashed", detail: "killed" });
+  const launch = ports.hold("launch");
+  await quiet();
+  await clock.advance(1000);
+  await launch.end({ found: { kind: "off_seen", how: "crashed", detail: "failed" } });
+  assert.equal(phase(), "starting (backing_off)");
+  await clock.advance(2000);
+  assert.equal(phase(), "running (detached, ready)");
+});
+
 Deno.test("a crash loop is restarted with a growing pause, then given up", async () => {
   const clock = fakeClock();
   const ports = fakePorts();
