@@ -266,10 +266,19 @@ export function failBeside(state: MachineState, cause: Cause, power: Failed["pow
 
 /** The owner lets go; the machine runs on. */
 export function detachOwner(state: MachineState, client: ClientId, why: string): Move {
-  const owner = ownerOf(state);
+  // A restart puts the machine off first; who owns the run that follows may leave meanwhile.
+  const next = state.kind === "stopping" && "run" in state.goal ? state.goal.run : undefined;
+  const owner = next?.owner ?? ownerOf(state);
   if (owner.kind !== "attached" || owner.client !== client) return stay(state);
   const told = emit({ kind: "owner", state: "detached", client, why });
   switch (state.kind) {
+    case "stopping":
+      return state.goal.kind === "start" || state.goal.kind === "recover"
+        ? stay(
+          { ...state, goal: { ...state.goal, run: { ...state.goal.run, owner: DETACHED } } },
+          told,
+        )
+        : stay(state);
     case "preparing":
     case "starting":
     case "provisioning": {

@@ -4,7 +4,17 @@
  * and said so; a destroy that fails half-way leaves a machine that only `destroy` can finish.
  */
 import type { Event } from "./events.ts";
-import { advanceStop, emit, failed, forceAway, type Move, stay, warn, work } from "./moves.ts";
+import {
+  advanceStop,
+  detachOwner,
+  emit,
+  failed,
+  forceAway,
+  type Move,
+  stay,
+  warn,
+  work,
+} from "./moves.ts";
 import { type Destroying, DETACHED, type Stopping } from "./state.ts";
 
 export function stepStopping(state: Stopping, event: Event): Move {
@@ -12,6 +22,8 @@ export function stepStopping(state: Stopping, event: Event): Move {
     case "off_seen":
       // Later stages hear it from their own work.
       return stay(state.stage === "cancelling" ? { ...state, power: "off" } : state);
+    case "client_left":
+      return detachOwner(state, event.client, event.why);
     case "done":
     case "failed":
       break;

@@ -129,3 +129,24 @@ Deno.test("provision of a failed machine: what a reboot leaves due is gone on wi
     assert.equal((await answer).did, "provisioned");
   }
 });
+
+for (const how of ["goes without a word", "is interrupted"] as const) {
+  Deno.test(`restart: an owner who ${how} while the machine goes off does not own the next run`, async () => {
+    const { controller, ports, events, phase } = machine();
+    await controller.request(UP);
+    const off = ports.hold("shut_down");
+    const restart = controller.request({ kind: "restart", client: "x", timeoutMs: 60_000 });
+    await quiet();
+    if (how === "is interrupted") {
+      assert.equal((await controller.request({ kind: "interrupt", client: "me" })).did, "left");
+    } else controller.observe({ kind: "client_left", client: "me", why: "gone" });
+    await quiet();
+    assert.deepEqual(
+      events.filter((e) => e.kind === "owner").map((e) => [e.state, e.client]),
+      [["detached", "me"]],
+    );
+    await off.end();
+    assert.equal((await restart).did, "ready");
+    assert.equal(phase(), "running (detached, ready)");
+  });
+}
