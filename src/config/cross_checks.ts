@@ -270,10 +270,25 @@ function checkFileSystems(tree: Tree): Mistake[] {
 function checkInterfaces(tree: Tree): Mistake[] {
   const mistakes: Mistake[] = [];
   const seen = new Map<string, KeyPath>();
+  const subnets = new Map<string, KeyPath>();
   for (const { table, path } of tablesAt(tree, "network", "interfaces")) {
     const ip = textOf(table, "ip");
+    const at = [...path, "ip"];
     if (ip !== undefined && !isUnicastIPv4(ip)) {
-      mistakes.push(wrongValue([...path, "ip"], ip, "an IPv4 address such as 192.168.77.10"));
+      mistakes.push(wrongValue(at, ip, "an IPv4 address such as 192.168.77.10"));
+    } else if (ip !== undefined && /\.(0|255)$/.test(ip)) {
+      mistakes.push(wrongValue(at, ip, "neither the first nor the last address of its /24"));
+    } else if (ip !== undefined) {
+      const subnet = `${ip.slice(0, ip.lastIndexOf("."))}.0/24`;
+      const other = subnets.get(subnet);
+      if (other === undefined) subnets.set(subnet, at);
+      else {
+        mistakes.push(conflict(
+          at,
+          `Address ${quoted(ip)} is in ${subnet}, which is that of ${dotted(other)}; ` +
+            "wanted a /24 for each network",
+        ));
+      }
     }
     const name = textOf(table, "network");
     if (name === undefined) continue;

@@ -33,6 +33,10 @@ export function parsePrefix(text: string): Prefix | undefined {
   return { from, to: from + size - 1 };
 }
 
+export function formatPrefix({ from, to }: Prefix): string {
+  return `${formatIpv4(from)}/${32 - Math.log2(to - from + 1)}`;
+}
+
 export function prefixesOverlap(a: Prefix, b: Prefix): boolean {
   return a.from <= b.to && b.from <= a.to;
 }

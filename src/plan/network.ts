@@ -10,17 +10,29 @@
  *
  * Subnets are /24s out of 10.192.0.0/11, started at a hash of the id and moved on past what the host
  * uses. A recorded choice is kept, or a second `up` would find the machine's own bridge in its way.
+ *
+ * A /24 that `ip` asks for must be free as well. Here is the place to say so: libvirt would refuse to
+ * start the network once image, disk and definition are made, or take a part of the host's own away.
  */
 import type { Config, InterfaceConfig } from "../config/types.ts";
 import { RumError } from "../base/errors.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import { bridgeName, macOf, networkName, uuidOf } from "./identity.ts";
-import { formatIpv4, parseIpv4, parsePrefix, type Prefix, prefixesOverlap } from "./ipv4.ts";
+import {
+  formatIpv4,
+  formatPrefix,
+  parseIpv4,
+  parsePrefix,
+  type Prefix,
+  prefixesOverlap,
+} from "./ipv4.ts";
 import type { HostFacts, PlannedNetwork, PlannedNic } from "./types.ts";
 
 const POOL_START = parseIpv4("10.192.0.0")!;
 const POOL_SUBNETS = 32 * 256;
 const NAT = "nat";
+/** A route to half of everything (a VPN that takes it all) says nothing about who uses an address. */
+const WIDEST = 2 ** 24;
 
 export interface PlannedNetworking {
   readonly nics: readonly PlannedNic[];
@@ -41,13 +53,24 @@ export function planNetworking(
       { hint: 'Set libvirt_uri = "qemu:///system" under [advanced], or remove the interfaces' },
     );
   }
-  const taken = (facts.usedSubnets ?? []).map(parsePrefix).filter((p) => p !== undefined);
+  const isPrefix = (prefix: Prefix | undefined) => prefix !== undefined;
+  const used = (facts.usedSubnets ?? []).map(parsePrefix).filter(isPrefix)
+    .filter(({ from, to }) => to - from < WIDEST);
+  // Bridges of this machine stand among the host's routes; a start takes them down first.
+  const own = recorded.map(({ subnet }) => parsePrefix(subnet)).filter(isPrefix);
+  const others = used.filter((prefix) => !own.some((each) => isSame(each, prefix)));
+  const byNetwork = Map.groupBy(config.interfaces, (i) => i.network);
+  const wanted = wantedSubnets(byNetwork, others, recorded);
+  const taken = [...wanted.values()];
   const nics: PlannedNic[] = [];
   const networks: PlannedNetwork[] = [];
-  const subnetFor = (name: string, wanted?: Prefix) => {
-    const kept = recorded.find((n) => n.name === name);
-    const keptPrefix = kept === undefined ? undefined : parsePrefix(kept.subnet);
-    const subnet = wanted ?? keptPrefix ?? freeSubnet(`${id}:${name}`, taken);
+  const subnetFor = (name: string) => {
+    const asked = wanted.get(name);
+    if (asked !== undefined) return asked;
+    const kept = keptSubnet(name, recorded);
+    const subnet = kept !== undefined && !taken.some((other) => prefixesOverlap(kept, other))
+      ? kept
+      : freeSubnet(`${id}:${name}`, [...used, ...own, ...taken]);
     taken.push(subnet);
     return subnet;
   };
@@ -63,11 +86,9 @@ export function planNetworking(
     }
   }
 
-  const byNetwork = Map.groupBy(config.interfaces, (i) => i.network);
   for (const [index, [name, members]] of [...byNetwork].entries()) {
-    // Another name inside libvirt than the NAT network's, whatever the user calls theirs.
-    const inner = `net-${name}`;
-    const subnet = subnetFor(inner, wantedSubnet(name, members));
+    const inner = innerName(name);
+    const subnet = subnetFor(inner);
     const reservations = members.flatMap((member) => {
       const mac = macOf(id, 1 + config.interfaces.indexOf(member));
       nics.push({
@@ -81,6 +102,60 @@ export function planNetworking(
     networks.push(network(id, inner, index + 1, "none", subnet, reservations));
   }
   return { nics, networks };
+}
+
+/** Another name inside libvirt than the NAT network's, whatever the user calls theirs. */
+function innerName(name: string): string {
+  return `net-${name}`;
+}
+
+function keptSubnet(name: string, recorded: readonly PlannedNetwork[]): Prefix | undefined {
+  const kept = recorded.find((each) => each.name === name);
+  return kept === undefined ? undefined : parsePrefix(kept.subnet);
+}
+
+/**
+ * The /24s that rum.toml asks for, by the networks' inner names. `others`: what this host uses beside
+ * this machine's own.
+ */
+function wantedSubnets(
+  byNetwork: ReadonlyMap<string, readonly InterfaceConfig[]>,
+  others: readonly Prefix[],
+  recorded: readonly PlannedNetwork[],
+): Map<string, Prefix> {
+  const found = new Map<string, Prefix>();
+  const nameOf = new Map<number, string>();
+  for (const [name, members] of byNetwork) {
+    const wanted = wantedSubnet(name, members);
+    if (wanted === undefined) continue;
+    const doing = `Cannot reserve "${members.find(({ ip }) => ip !== undefined)!.ip}" on network ` +
+      `"${name}": ${formatIpv4(wanted.from)}/24`;
+    const sibling = nameOf.get(wanted.from);
+    if (sibling !== undefined) {
+      throw new RumError(
+        "config_invalid",
+        `${doing} is that of network "${sibling}", and each network is a /24 of its own`,
+        { hint: "rum config check" },
+      );
+    }
+    const inner = innerName(name);
+    const kept = keptSubnet(inner, recorded);
+    const other = others.find((each) => prefixesOverlap(wanted, each));
+    if (other !== undefined && (kept === undefined || !isSame(kept, wanted))) {
+      throw new RumError(
+        "host_prerequisite",
+        `${doing} overlaps ${formatPrefix(other)}, which this host uses; wanted a free /24`,
+        { hint: "ip -4 route" },
+      );
+    }
+    nameOf.set(wanted.from, name);
+    found.set(inner, wanted);
+  }
+  return found;
+}
+
+function isSame(a: Prefix, b: Prefix): boolean {
+  return a.from === b.from && a.to === b.to;
 }
 
 function network(

@@ -129,6 +129,22 @@ const MISTAKES: readonly (readonly [name: string, text: string, ...wanted: strin
     "5:4 wrong_value network.interfaces[0].ip",
   ],
   [
+    "the first address of a /24",
+    "[[network.interfaces]]\nnetwork='lab'\nip='10.5.6.0'",
+    "5:4 wrong_value network.interfaces[0].ip",
+  ],
+  [
+    "the last address of a /24",
+    "[[network.interfaces]]\nnetwork='lab'\nip='10.5.6.255'",
+    "5:4 wrong_value network.interfaces[0].ip",
+  ],
+  [
+    "two networks in one /24",
+    "[[network.interfaces]]\nnetwork='a'\nip='10.5.6.3'\n" +
+    "[[network.interfaces]]\nnetwork='b'\nip='10.5.6.4'",
+    "8:4 conflict network.interfaces[1].ip",
+  ],
+  [
     "one network twice",
     "[[network.interfaces]]\nnetwork='lab'\n[[network.interfaces]]\nnetwork='lab'",
     "6:9 conflict network.interfaces[1].network",

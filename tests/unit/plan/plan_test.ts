@@ -9,7 +9,7 @@ import { planNetworking } from "../../../src/plan/network.ts";
 import { makePlan } from "../../../src/plan/plan.ts";
 import { planDocument, renderPlan } from "../../../src/plan/render.ts";
 import { checkRoom } from "../../../src/plan/room.ts";
-import type { HostFacts } from "../../../src/plan/types.ts";
+import type { HostFacts, PlannedNetwork } from "../../../src/plan/types.ts";
 import { mount, richConfig, richFacts, sampleConfig, sampleFacts } from "./sample.ts";
 
 function refusal(code: ErrorCode, words: RegExp) {
@@ -103,6 +103,67 @@ Deno.test("own subnets never meet those of the host or each other, and recorded 
     const busy = richFacts({ usedSubnets: networks.map((n) => n.subnet) });
     assert.deepEqual(planNetworking(id, network, busy, networks).networks, networks);
   }));
+});
+
+/** `name=ip` each, on a host that uses these; the networks as `name subnet`. */
+function subnetsOf(
+  interfaces: string,
+  usedSubnets: string[],
+  { nat = false, recorded = [] }: { nat?: boolean; recorded?: readonly PlannedNetwork[] } = {},
+): { told: string[]; networks: readonly PlannedNetwork[] } {
+  const { networks } = planNetworking(
+    "01234567",
+    {
+      nat,
+      hostname: "x",
+      interfaces: interfaces.split(" ").map((text) => {
+        const [network, ip] = text.split("=");
+        return { network, ...(ip === undefined ? {} : { ip }) };
+      }),
+    },
+    richFacts({ usedSubnets }),
+    recorded,
+  );
+  return { told: networks.map(({ name, subnet }) => `${name} ${subnet}`), networks };
+}
+
+Deno.test("an address in a /24 that the host uses, or another network has, is refused with both", () => {
+  assert.throws(
+    () => subnetsOf("a=192.168.1.10", ["172.17.0.0/16", "192.168.0.0/23"]),
+    refusal(
+      "host_prerequisite",
+      /"192\.168\.1\.10" on network "a": .* overlaps 192\.168\.0\.0\/23/,
+    ),
+  );
+  assert.throws(
+    () => subnetsOf("a=10.5.6.3 b=10.5.6.4", []),
+    refusal("config_invalid", /10\.5\.6\.0\/24 is that of network "a"/),
+  );
+  // A VPN for everything has routes to both halves of it.
+  const { told } = subnetsOf("a=192.168.1.10 b", ["0.0.0.0/1", "128.0.0.0/1"]);
+  assert.equal(told[0], "net-a 192.168.1.0/24");
+});
+
+Deno.test("the machine's own bridges are in nobody's way, whatever changes", () => {
+  const first = subnetsOf("a=10.5.6.3 b=10.7.8.3 c", [], { nat: true });
+  const recorded = first.networks;
+  const used = recorded.map(({ subnet }) => subnet);
+  assert.deepEqual(subnetsOf("a=10.5.6.3 b=10.7.8.3 c", used, { nat: true, recorded }), first);
+  const swapped = subnetsOf("a=10.7.8.9 b=10.5.6.9", used, { recorded });
+  assert.deepEqual(swapped.told, ["net-a 10.7.8.0/24", "net-b 10.5.6.0/24"]);
+  // What rum chose by itself makes room for what rum.toml asks for.
+  const host = recorded[0].subnet.replace("0/24", "9");
+  const moved = subnetsOf(`a=${host}`, used, { nat: true, recorded }).told;
+  assert.equal(moved[1], `net-a ${recorded[0].subnet}`);
+  assert.ok(moved[0].startsWith("nat 10.") && !used.includes(moved[0].slice(4)), moved[0]);
+});
+
+Deno.test("what was set up when it was free stays when the host comes to use it", () => {
+  const { networks: recorded } = subnetsOf("a=10.5.6.3", []);
+  assert.deepEqual(
+    subnetsOf("a=10.5.6.3", ["10.5.0.0/16", "10.5.6.0/24"], { recorded }).told,
+    ["net-a 10.5.6.0/24"],
+  );
 });
 
 const no = (reason: string) => ({ available: false, reason });
