@@ -265,15 +265,21 @@ Deno.test("interrupt: stopping, by rum down: TERM leaves, and the machine goes o
   assert.ok(!await world.powered());
 });
 
+/** A `rum down` that no daemon does for it, waiting for a guest that does not listen. */
+async function loneDown(world: FakeWorld) {
+  await world.ok(["up", "-d"]);
+  await world.behave({ ignoresShutdown: true });
+  kill((await world.holder())!);
+  await world.settled();
+  const down = start(world, ["down"]);
+  await phase(world, /^stopping \(graceful/);
+  return down;
+}
+
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test(`interrupt: stopping, by rum down without a daemon: ${signal} says what goes on, a second one forces`, async () => {
     await using world = await fakeWorld({ prefix: "rum-int-", shutdownTimeout: "10m" });
-    await world.ok(["up", "-d"]);
-    await world.behave({ ignoresShutdown: true });
-    kill((await world.holder())!);
-    await world.settled();
-    const down = start(world, ["down"]);
-    await phase(world, /^stopping \(graceful/);
+    const down = await loneDown(world);
     down.signal(signal);
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.ok(await world.powered(), "the first one takes nothing back and forces nothing");
@@ -289,12 +295,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 Deno.test("interrupt: stopping, by rum down without a daemon: interrupted once, it says what came of it", async () => {
   await using world = await fakeWorld({ prefix: "rum-int-", shutdownTimeout: "3s" });
-  await world.ok(["up", "-d"]);
-  await world.behave({ ignoresShutdown: true });
-  kill((await world.holder())!);
-  await world.settled();
-  const down = start(world, ["down"]);
-  await phase(world, /^stopping \(graceful/);
+  const down = await loneDown(world);
   down.signal("SIGINT");
   const { code, text } = await down.ended;
   assert.equal(code, 0, text);

@@ -35,6 +35,13 @@ Deno.test("provision: an agent that was lost during the first copy is waited for
   assert.deepEqual(trace, ["first apply", "second scripts"]);
 });
 
+/** A clock that stands still, and what happens while somebody sleeps. */
+const standing = (meanwhile: () => unknown) => ({
+  now: () => new Date(0),
+  monotonicMs: () => 0,
+  sleep: () => Promise.resolve(void meanwhile()),
+});
+
 Deno.test("awaitReady: every link that comes is attached to once, also after the first", async () => {
   const plan = makePlan(sampleConfig(), sampleFacts());
   const [first, second] = [{ name: "first" }, { name: "second" }];
@@ -52,11 +59,7 @@ Deno.test("awaitReady: every link that comes is attached to once, also after the
     attach: (client: unknown) => Promise.resolve(void attached.push(client)),
     servicesOver: () => undefined,
     servicesReady: () => Promise.resolve(looks < 3 ? "service web [0] is starting" : undefined),
-    clock: {
-      now: () => new Date(0),
-      monotonicMs: () => 0,
-      sleep: () => Promise.resolve(void looks++),
-    },
+    clock: standing(() => looks++),
   } as never);
   const signal = new AbortController().signal;
   const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
@@ -80,11 +83,7 @@ Deno.test("awaitReady: a link that ends while it is attached to is no failure, a
     },
     servicesOver: () => undefined,
     servicesReady: () => Promise.resolve(void trace.push("services")),
-    clock: {
-      now: () => new Date(0),
-      monotonicMs: () => 0,
-      sleep: () => Promise.resolve(void (client = second)),
-    },
+    clock: standing(() => client = second),
   } as never);
   const signal = new AbortController().signal;
   const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
@@ -103,11 +102,7 @@ Deno.test("awaitReady: a service that nothing starts again ends the wait, and is
     servicesReady: () => Promise.resolve("service flaky [0] is fatal"),
     servicesOver: () =>
       looks < 2 ? undefined : "service flaky [0] is fatal, and is not started again",
-    clock: {
-      now: () => new Date(0),
-      monotonicMs: () => 0,
-      sleep: () => Promise.resolve(void looks++),
-    },
+    clock: standing(() => looks++),
   } as never);
   const signal = new AbortController().signal;
   const answer = await port.awaitReady({ operation: "o", signal, deadlineMs: 600_000 });
