@@ -6,10 +6,12 @@
  *
  * A hook runs with the user's rights because of words that a guest may be able to write. So right
  * before each run its words are looked up among the approved ones, and the project's files that it
- * names are compared with what was approved. The plan is not believed, and no shell is between.
+ * names are compared with what was approved. The plan is not believed, no shell is between, and no
+ * program is searched in the project.
  */
 import { type Clock, systemClock } from "../base/clock.ts";
 import { toRumError } from "../base/errors.ts";
+import { dirname, isInside, normalize } from "../base/posix_path.ts";
 import { printable, printableLine } from "../base/printable.ts";
 import { hookEventOf } from "../config/hook_events.ts";
 import type { HookConfig } from "../config/types.ts";
@@ -102,10 +104,15 @@ export function createHooks(options: HooksOptions): Hooks {
       cause: event,
     });
     const said = `hook on.${hook.event}`;
+    const cwd = dirname(config_path);
     const child = new Deno.Command(hook.exec[0], {
       args: hook.exec.slice(1),
-      cwd: config_path.slice(0, config_path.lastIndexOf("/")) || "/",
-      env: { RUM_EVENT: hook.event, RUM_MACHINE: id },
+      cwd,
+      env: {
+        PATH: searchPathOutside(cwd, Deno.env.get("PATH") ?? ""),
+        RUM_EVENT: hook.event,
+        RUM_MACHINE: id,
+      },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -156,6 +163,23 @@ export function createHooks(options: HooksOptions): Hooks {
       over.abort();
     },
   };
+}
+
+/**
+ * A search path without its places in the project, such as the shell that started us may have had
+ * (`node_modules/.bin`, `.`): a program is named there by whoever can write it, and nobody approved it.
+ */
+export function searchPathOutside(folder: string, searchPath: string): string {
+  const places = searchPath.split(":").filter((place) => {
+    if (!place.startsWith("/")) return false;
+    try {
+      return !isInside(folder, Deno.realPathSync(place)) && !isInside(folder, normalize(place));
+    } catch {
+      return !isInside(folder, normalize(place));
+    }
+  });
+  // An empty one would be the working folder, which is the project.
+  return places.join(":") || "/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
 /** A program's output as printable lines, the first so many; the rest is read and dropped. */

@@ -84,7 +84,9 @@ export class FolderWatch implements AsyncDisposable {
     const watch = libc("inotify_add_watch")(this.#fd, cPath(`${open.path}/.`), mask);
     if (watch < 0) {
       const error = errno();
-      if (error === ENOSPC) throw limit(`${this.#root}/${folder}`, error);
+      if (error === ENOSPC) {
+        throw limit(folder === "" ? this.#root : `${this.#root}/${folder}`, error);
+      }
       return false;
     }
     const before = this.#pathOf.get(watch);

@@ -143,7 +143,7 @@ Deno.test("networks of a plan before stand in the record until they are down, al
   // The fake hypervisor has no networks: as a machine of an earlier rum that had one looks.
   const { networks: _, ...state } = await read();
   const uuid = "9c6f1f40-8a77-4f09-9f0b-1d1f5f6f0001";
-  state.plan.networks = [{ hypervisorName: "rum-net", uuid }];
+  state.plan.networks = [{ hypervisorName: "rum-net", uuid, subnet: "10.5.6.0/24" }];
   await Deno.writeTextFile(world.paths.state, JSON.stringify(state), { mode: 0o600 });
   await world.rum(["up", "-d"], { env: { RUM_TEST_FAULT: "publish.recorded:kill" } });
   await world.settled();
