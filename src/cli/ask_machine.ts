@@ -52,7 +52,7 @@ export async function askMachine<M extends Change>(
     context,
     method,
     "rum status",
-    () => turn.came ? "it was left to go on" : "it waits for its turn, a minute at most",
+    () => turn.came ? "it was left to go on" : unasked(method),
   );
   try {
     const result = await Promise.race([
@@ -89,6 +89,13 @@ export async function askMachine<M extends Change>(
 export function neverBegan(thrown: unknown): boolean {
   return thrown instanceof RumError && thrown.code === "interrupted" &&
     thrown.data?.began === false;
+}
+
+/** What becomes of a request whose turn had not come when its client left: only a restart survives that. */
+function unasked(method: Change): string {
+  return method === "restart"
+    ? "it waits for its turn, a minute at most"
+    : "its turn had not come, so it was called off";
 }
 
 interface Turn extends Disposable {

@@ -53,14 +53,17 @@ Deno.test("--timeout of down is its patience, RUM_TIMEOUT only ends the waiting;
 Deno.test("what waits for its turn says for what, and that it had not begun when it is called off", async () => {
   await using world = await fakeWorld({
     prefix: "rum-turn-",
-    toml: '[provision.boot]\nscript = "sleep 12"\n',
+    toml: '[provision.boot]\nscript = "sleep 25"\n',
   });
   const booting = world.rum(["up", "-d"]);
   await until("the script runs", async () => (await world.status()).phase === "provisioning");
   const late = await world.rum(["--timeout", "3s", "pause"]);
   assert.equal(late.code, 124);
   assert.match(late.stderr, /Waiting: the machine is at "up"/);
-  assert.match(late.stderr, /"rum pause" took longer .*; it waits for its turn/);
+  assert.match(
+    late.stderr,
+    /"rum pause" took longer .*; its turn had not come, so it was called off/,
+  );
   const child = world.box.spawn(["restart"]);
   await new Promise((later) => setTimeout(later, 3000));
   child.kill("SIGINT");
@@ -68,6 +71,24 @@ Deno.test("what waits for its turn says for what, and that it had not begun when
   assert.equal(code, 130);
   assert.match(new TextDecoder().decode(stderr), /Called off before "restart" began/);
   assert.equal((await booting).code, 0);
-  await until("the pause had its turn", async () => (await world.status()).phase === "paused");
+  assert.equal(
+    (await world.status()).text,
+    "running (detached, ready)",
+    "nobody waits for a pause",
+  );
   assert.equal((await world.boots()).length, 1);
+});
+
+Deno.test("a restart that waits for its turn has it, though nobody waits for the restart any more", async () => {
+  await using world = await fakeWorld({
+    prefix: "rum-turn-",
+    toml: '[provision.boot]\nscript = "sleep 12"\n',
+  });
+  const booting = world.rum(["up", "-d"]);
+  await until("the script runs", async () => (await world.status()).phase === "provisioning");
+  const late = await world.rum(["--timeout", "3s", "restart"]);
+  assert.equal(late.code, 124);
+  assert.match(late.stderr, /"rum restart" took longer .*; it waits for its turn/);
+  assert.equal((await booting).code, 0);
+  await until("the restart had its turn", async () => (await world.boots()).length === 2);
 });
