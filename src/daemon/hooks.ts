@@ -141,7 +141,9 @@ export function createHooks(options: HooksOptions): Hooks {
     await limit;
     // What it left behind may hold its output open; it does not hold us.
     if (late) signalGroup(child.pid, "SIGKILL");
-    await Promise.race([output, clock.sleep(1000)]);
+    const heard = new AbortController();
+    await Promise.race([output, clock.sleep(1000, { signal: heard.signal }).catch(() => {})]);
+    heard.abort();
     if (late) return warn(`Hook on.${hook.event} was ended after ${hook.timeoutMs} ms`);
     if (!status.success) {
       warn(`Hook on.${hook.event} failed: ${status.signal ?? `exit code ${status.code}`}`);
