@@ -64,7 +64,7 @@ export async function daemonClient(
   target: Target,
   timeoutMs = context.globals.timeoutMs,
 ): Promise<HearingClient> {
-  const start = performance.now();
+  const end = performance.now() + (timeoutMs ?? Infinity);
   const helloMs = Math.min(HELLO_MS, timeoutMs ?? Infinity);
   try {
     const client = await connectDaemon(target.paths, { signal: context.signal, helloMs });
@@ -87,14 +87,14 @@ export async function daemonClient(
         `The machine's background process was gone; starting a new one (log of the old: ${target.paths.daemonLog})`,
       );
     }
-    const left = timeoutMs === undefined ? undefined : leftOf(timeoutMs, start);
+    const left = timeoutMs === undefined ? undefined : leftUntil(end);
     return unlessDeaf(await startedDaemon(context, target, left), target);
   }
 }
 
-/** What is left of a time that began at `start`; never nothing, so that its end is told as one. */
-export function leftOf(timeoutMs: number, start: number): number {
-  return Math.max(1, Math.round(timeoutMs - (performance.now() - start)));
+/** What is left of a time that ends at `end`; never nothing, so that its end is told as one. */
+export function leftUntil(end: number): number {
+  return Math.max(1, Math.round(end - performance.now()));
 }
 
 /** As recorded: QEMU lives by pid and start time, or the record says so and cannot be checked. */

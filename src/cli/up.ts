@@ -9,7 +9,7 @@ import type { DaemonClient } from "../daemon/client.ts";
 import type { MachineEvent } from "../protocol/machine_events.ts";
 import { createObserver, type Observer } from "../ui/observer.ts";
 import { confirmed } from "./confirm.ts";
-import { leftOf, startedDaemon } from "./daemon_client.ts";
+import { leftUntil, startedDaemon } from "./daemon_client.ts";
 import { neverBegan } from "./ask_machine.ts";
 import { deafness } from "./deafness.ts";
 import { lateness } from "./lateness.ts";
@@ -41,11 +41,11 @@ export async function run(context: Context, call: VerbCall): Promise<number> {
     ...(reset === undefined ? {} : { reset }),
   };
   const { timeoutMs } = context.globals;
-  const start = performance.now();
+  const end = performance.now() + (timeoutMs ?? Infinity);
   using late = timeoutMs === undefined ? undefined : timeoutSignal(timeoutMs);
   const deadline = late?.signal;
   for (let attempt = 1;; attempt++) {
-    const left = timeoutMs === undefined ? undefined : leftOf(timeoutMs, start);
+    const left = timeoutMs === undefined ? undefined : leftUntil(end);
     await using client = await startedDaemon(context, target, left);
     try {
       return await follow(context, target, client, asked, deadline);

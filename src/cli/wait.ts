@@ -7,7 +7,7 @@ import { EXIT, RumError } from "../base/errors.ts";
 import { formatDuration } from "../base/units.ts";
 import type { DaemonClient } from "../daemon/client.ts";
 import { livingHolder } from "../daemon/probe.ts";
-import { daemonClient } from "./daemon_client.ts";
+import { daemonClient, leftUntil } from "./daemon_client.ts";
 import { durationOption } from "./globals.ts";
 import { type Target, targetOf } from "./target.ts";
 import type { Context, VerbCall } from "./verb.ts";
@@ -58,8 +58,7 @@ async function waitFor(
     {
       await using client = await reachable(context, target, end);
       try {
-        const timeout_ms = Math.max(1, Math.round(end - performance.now()));
-        await client.request("wait", { for: what, timeout_ms }, { signal });
+        await client.request("wait", { for: what, timeout_ms: leftUntil(end) }, { signal });
         return;
       } catch (thrown) {
         const ended = thrown instanceof RumError &&
@@ -75,8 +74,7 @@ async function waitFor(
 async function reachable(context: Context, target: Target, end: number): Promise<DaemonClient> {
   for (;;) {
     try {
-      const left = Math.max(1, Math.round(end - performance.now()));
-      return await daemonClient(context, target, left);
+      return await daemonClient(context, target, leftUntil(end));
     } catch (thrown) {
       const worked = thrown instanceof RumError && thrown.code === "not_running" &&
         await livingHolder(target.paths.lock) !== undefined;

@@ -191,11 +191,9 @@ export function createMachineServices(options: MachineServicesOptions): MachineS
         plan.services.some(({ name, instances }) => name === view.service && view.index < instances)
       );
       if (ended === undefined) return undefined;
-      const { view } = ended;
-      return `service ${view.service} [${view.index}] ${
-        stateText(view)
-      }, and is not started again ` +
-        `(rum service start ${view.service})`;
+      const { service, index } = ended.view;
+      const again = `is not started again (rum service start ${service})`;
+      return `service ${service} [${index}] ${stateText(ended.view)}, and ${again}`;
     },
     degraded: () =>
       [...known.values()].flatMap(({ view }) =>
