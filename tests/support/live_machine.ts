@@ -6,6 +6,7 @@ import { DEFAULT_RULES } from "../../src/machine/step.ts";
 import { describePhase, type MachineState } from "../../src/machine/state.ts";
 import type { EventBody } from "../../src/protocol/machine_events.ts";
 import { fakeClock, fakePorts } from "./fake_machine.ts";
+import { DONE } from "./machine_states.ts";
 
 export function machine(
   initial: MachineState = { kind: "absent" },
@@ -40,3 +41,13 @@ export function seen<T>(promise: Promise<T>) {
   promise.catch(() => {});
   return promise;
 }
+
+/** A script failed in a later boot; the machine runs on. */
+export const FAILED_LATER: MachineState = {
+  kind: "failed",
+  cause: { code: "provision_failed", message: "Script boot failed" },
+  power: "running",
+  owner: { kind: "detached" },
+  first_boot: DONE,
+  cleaning: false,
+};

@@ -4,7 +4,7 @@ import { RumError } from "../../../src/base/errors.ts";
 import type { RequestInput } from "../../../src/machine/run.ts";
 import type { MachineState } from "../../../src/machine/state.ts";
 import { LOSSES_MAX, REBOOTS_MAX } from "../../../src/machine/step_boot.ts";
-import { code, machine, seen, UP } from "../../support/live_machine.ts";
+import { code, FAILED_LATER, machine, seen, UP } from "../../support/live_machine.ts";
 import { DONE } from "../../support/machine_states.ts";
 
 const STOPPED: MachineState = { kind: "stopped", first_boot: DONE, how: "as_found" };
@@ -77,15 +77,7 @@ Deno.test("up: reboots and lost agents are counted apart, and anew in the next r
 });
 
 Deno.test("provision of a failed machine: an agent that goes away under System scripts fails it by name", async () => {
-  const failed: MachineState = {
-    kind: "failed",
-    cause: { code: "provision_failed", message: "Script boot failed" },
-    power: "running",
-    owner: { kind: "detached" },
-    first_boot: DONE,
-    cleaning: false,
-  };
-  const { controller, rebooted } = losing(1, () => "boot-1", failed);
+  const { controller, rebooted } = losing(1, () => "boot-1", FAILED_LATER);
   const request = { kind: "provision", client: "x", scope: "system" } as const;
   await assert.rejects(seen(controller.request(request)), (e: RumError) => {
     assert.match(e.message, /^The guest agent went away while "provision" was under way/);

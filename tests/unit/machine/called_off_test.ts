@@ -4,7 +4,7 @@ import type { RumError } from "../../../src/base/errors.ts";
 import type { RequestInput } from "../../../src/machine/run.ts";
 import type { MachineState } from "../../../src/machine/state.ts";
 import { quiet } from "../../support/fake_machine.ts";
-import { code, machine, seen, UP } from "../../support/live_machine.ts";
+import { code, FAILED_LATER, machine, seen, UP } from "../../support/live_machine.ts";
 import { DONE } from "../../support/machine_states.ts";
 
 /** A running machine whose `work` is under way for `request`, as its hypervisor and guest see it. */
@@ -94,21 +94,12 @@ Deno.test("up: an agent lost and back while it is waited for [ready] gets its fo
   assert.equal(phase(), "running (detached, ready)");
 });
 
-const FAILED: MachineState = {
-  kind: "failed",
-  cause: { code: "provision_failed", message: "Script boot failed" },
-  power: "running",
-  owner: { kind: "detached" },
-  first_boot: DONE,
-  cleaning: false,
-};
-
 Deno.test("provision of a failed machine: a reboot under System scripts that it ran again fails it", async () => {
   for (const scope of ["system", "all"] as const) {
     const { controller, answer, phase } = await underWay(
       { kind: "provision", client: "x", scope },
       "provision",
-      { initial: FAILED },
+      { initial: FAILED_LATER },
     );
     controller.observe({ kind: "rebooted" });
     await assert.rejects(answer, REBOOTED("provision"));
@@ -118,8 +109,8 @@ Deno.test("provision of a failed machine: a reboot under System scripts that it 
 });
 
 Deno.test("provision of a failed machine: what a reboot leaves due is gone on with, and answers it", async () => {
-  const ended = { ...FAILED, first_boot: { kind: "ended", why: "script_failed" } } as const;
-  for (const [initial, scope] of [[FAILED, "boot"], [ended, "system"]] as const) {
+  const ended = { ...FAILED_LATER, first_boot: { kind: "ended", why: "script_failed" } } as const;
+  for (const [initial, scope] of [[FAILED_LATER, "boot"], [ended, "system"]] as const) {
     const { controller, answer } = await underWay(
       { kind: "provision", client: "x", scope },
       "provision",
